@@ -1,0 +1,74 @@
+"""Turning blocks of an option file into objects, with errors that their author understands."""
+
+import difflib
+import inspect
+
+
+class OptionError(ValueError):
+    """A mistake of the user's in an option file or on the command line; the message is a sentence for its author."""
+
+
+def did_you_mean(word, words):
+    """A hint `` (did you mean X?)`` if one of ``words`` is close to ``word``, else an empty string."""
+    near = difflib.get_close_matches(str(word), list(map(str, words)), 1)
+    return f' (did you mean {near[0]}?)' if near else ''
+
+
+def check_choice(owner, name, value, choices):
+    """Raise ``ValueError`` unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        allowed = ', '.join(map(str, choices))
+        raise ValueError(f'{owner} needs {name} to be one of {allowed}, got {value!r}{did_you_mean(value, choices)}')
+
+
+def construct(entry, options):
+    """Call ``entry`` with ``options``, after checking their names against its signature.
+
+    Raises:
+        OptionError: an option that ``entry`` does not take, or one that it needs and that is missing.
+    """
+    parameters = inspect.signature(entry).parameters
+    named = [name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for name in options:
+            if name not in named:
+                raise OptionError(
+                    f'{entry.__name__} has no option {name}{did_you_mean(name, named)}; it takes {", ".join(named)}'
+                )
+    missing = [n for n in named if parameters[n].default is inspect.Parameter.empty and n not in options]
+    if missing:
+        raise OptionError(f'{entry.__name__} needs the option {missing[0]}')
+    return entry(**options)
+
+
+def lookup(registry, name):
+    """The entry ``name`` of one of BasicSR's registries, with BasicSR's fallback to the name with ``_basicsr``.
+
+    Raises:
+        OptionError: nothing of this name is registered.
+    """
+    known = dict(iter(registry))
+    for candidate in (name, f'{name}_basicsr'):
+        if candidate in known:
+            return known[candidate]
+    raise OptionError(f'nothing is registered as {name!r}{did_you_mean(name, known)}; see `ganzoo list`')
+
+
+def build(registry, block, where):
+    """Build what ``block`` (a mapping with ``type`` and arguments) of an option file describes.
+
+    Args:
+        registry: one of BasicSR's registries.
+        block: the mapping; it is not changed.
+        where: the key of the block, such as ``train.gan_opt``, for messages.
+
+    Raises:
+        OptionError: the block is no such mapping, or its type or arguments are wrong.
+    """
+    if not isinstance(block, dict) or 'type' not in block:
+        raise OptionError(f'{where} needs to be a mapping with a type, got {block!r}')
+    options = {key: value for key, value in block.items() if key != 'type'}
+    try:
+        return construct(lookup(registry, block['type']), options)
+    except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        raise OptionError(f'{where}: {error}') from error

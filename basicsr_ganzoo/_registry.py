@@ -1,0 +1,54 @@
+"""What this package puts into BasicSR's registries, and how."""
+
+import importlib
+import pkgutil
+
+from basicsr_ganzoo import _compat
+
+#: kind -> name of BasicSR's registry. A kind is also the sub-package that holds its entries.
+KINDS = {
+    'archs': 'ARCH_REGISTRY',
+    'losses': 'LOSS_REGISTRY',
+    'regularizers': 'LOSS_REGISTRY',
+    'models': 'MODEL_REGISTRY',
+}
+
+
+def import_submodules():
+    """Import every module of every kind, which registers its entries. Calling it again changes nothing."""
+    _compat.import_basicsr()
+    for kind in KINDS:
+        package = importlib.import_module(f'basicsr_ganzoo.{kind}')
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f'{package.__name__}.{module.name}')
+
+
+def register(registry):
+    """Class decorator: register under the class's own name, so that a reloaded module replaces its former self.
+
+    Raises:
+        KeyError: the name belongs to somebody else's class.
+    """
+
+    def add(entry):
+        taken = dict(iter(registry)).get(entry.__name__)
+        if taken is not None and taken.__module__ != entry.__module__:
+            raise KeyError(
+                f'{entry.__name__} of {entry.__module__} cannot be registered: '
+                f'{taken.__module__} has taken this name; rename one of them'
+            )
+        registry._obj_map.pop(entry.__name__, None)
+        return registry.register()(entry)
+
+    return add
+
+
+def registry_of(kind):
+    """BasicSR's registry for a kind of :data:`KINDS`."""
+    return getattr(importlib.import_module('basicsr.utils.registry'), KINDS[kind])
+
+
+def entries(kind):
+    """What this package registered of one kind, as a dict from name to class, sorted by name."""
+    prefix = f'basicsr_ganzoo.{kind}.'
+    return dict(sorted((name, entry) for name, entry in registry_of(kind) if entry.__module__.startswith(prefix)))

@@ -1,0 +1,1 @@
+"""Discriminators, one family per file; importing a file registers its networks."""

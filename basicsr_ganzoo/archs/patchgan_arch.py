@@ -1,0 +1,143 @@
+"""Markovian discriminators: one logit for each patch."""
+
+from collections import OrderedDict
+
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
+from torch.nn import functional as F
+
+from basicsr_ganzoo._options import check_choice
+from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.archs._layers import CONV_NORMS, check_image, patch_block, patch_conv
+
+
+@register(ARCH_REGISTRY)
+class PatchGANDiscriminator(nn.Module):
+    """PatchGAN: a fully convolutional map of logits (pix2pix, Isola et al. 2017, arXiv:1611.07004).
+
+    ``num_layers`` strided 4x4 convolutions, one more at stride 1, and a convolution to one channel. A logit sees
+    16, 34, 70, 142 or 286 pixels square for 1 to 5 layers. With ``padding: 2`` it has the keys, shapes and outputs of
+    the one in KAIR and BSRGAN (arXiv:2103.14006), for every norm but ``none``.
+
+    Args:
+        num_in_ch: channels of the image.
+        num_feat: width of the first layer; it doubles up to 8 times this.
+        num_layers: strided layers, 1 to 5.
+        norm: ``spectral`` (all layers), ``batch`` or ``instance`` (all but the first and the last), both as
+            ``batchspectral`` or ``instancespectral``, or ``none``.
+        padding: 1 (pix2pix) or 2 (pix2pixHD, KAIR).
+
+    Shape: (N, num_in_ch, H, W) -> (N, 1, h, w), 30x30 from 256x256 with the defaults; H and W >= 3 * 2 ** num_layers.
+    """
+
+    def __init__(self, num_in_ch=3, num_feat=64, num_layers=3, norm='spectral', padding=1):
+        super().__init__()
+        name = type(self).__name__
+        check_choice(name, 'norm', norm, CONV_NORMS)
+        check_choice(name, 'num_layers', num_layers, range(1, 6))
+        check_choice(name, 'padding', padding, (1, 2))
+        self.num_in_ch = num_in_ch
+        self.min_size = 3 * 2**num_layers
+        spectral = CONV_NORMS[norm][0]
+        widths = [num_feat * min(2**layer, 8) for layer in range(num_layers + 1)]
+
+        first = nn.Sequential(patch_conv(num_in_ch, num_feat, 4, 2, padding, spectral), nn.LeakyReLU(0.2))
+        middle = [
+            patch_block(widths[layer - 1], widths[layer], 4, 2 if layer < num_layers else 1, padding, norm)
+            for layer in range(1, num_layers + 1)
+        ]
+        last = nn.Sequential(patch_conv(widths[-1], 1, 4, 1, padding, spectral))
+        self.model = nn.Sequential(OrderedDict((f'child{i}', b) for i, b in enumerate([first, *middle, last])))
+
+    def forward(self, image):
+        return self.features(image)[0]
+
+    def features(self, image):
+        """Return the logits and the map after each layer but the last, finest first."""
+        check_image(self, image)
+        x, maps = image, []
+        for block in self.model:
+            x = block(x)
+            maps.append(x)
+        return maps.pop(), maps
+
+    def receptive_field(self):
+        """Side in pixels of the square that one logit sees."""
+        size = 1
+        for block in reversed(self.model):
+            size = (size - 1) * block[0].stride[0] + block[0].kernel_size[0]
+        return size
+
+
+@register(ARCH_REGISTRY)
+class PixelGANDiscriminator(nn.Module):
+    """PixelGAN: 1x1 convolutions, so that each logit judges the colour of one pixel (arXiv:1611.07004, Sec. 6.1.2).
+
+    Args:
+        num_in_ch: channels of the image.
+        num_feat: width of the first layer; the second has twice this.
+        norm: as in ``PatchGANDiscriminator``.
+
+    Shape: (N, num_in_ch, H, W) -> (N, 1, H, W); H and W >= 2.
+    """
+
+    def __init__(self, num_in_ch=3, num_feat=64, norm='spectral'):
+        super().__init__()
+        check_choice(type(self).__name__, 'norm', norm, CONV_NORMS)
+        self.num_in_ch = num_in_ch
+        self.min_size = 2
+        spectral = CONV_NORMS[norm][0]
+        self.first = nn.Sequential(patch_conv(num_in_ch, num_feat, 1, 1, 0, spectral), nn.LeakyReLU(0.2))
+        self.middle = patch_block(num_feat, num_feat * 2, 1, 1, 0, norm)
+        self.last = patch_conv(num_feat * 2, 1, 1, 1, 0, spectral)
+
+    def forward(self, image):
+        return self.features(image)[0]
+
+    def features(self, image):
+        """Return the logits and the maps of the two hidden layers."""
+        check_image(self, image)
+        first = self.first(image)
+        middle = self.middle(first)
+        return self.last(middle), [first, middle]
+
+
+@register(ARCH_REGISTRY)
+class MultiScalePatchGANDiscriminator(nn.Module):
+    """One PatchGAN for each of ``num_scales`` halvings of the image (pix2pixHD, Wang et al. 2018, arXiv:1711.11585).
+
+    Returns the maps of all scales, full resolution first; the loss reduces them (``scale_reduction``).
+
+    Args:
+        num_in_ch: channels of the image.
+        num_feat: width of the first layer of each PatchGAN.
+        num_scales: how many PatchGANs; the paper has 3.
+        num_layers, norm, padding: of each PatchGAN.
+
+    Shape: (N, num_in_ch, H, W) -> list of (N, 1, h, w); H and W >= 3 * 2 ** (num_layers + num_scales - 1).
+    """
+
+    def __init__(self, num_in_ch=3, num_feat=64, num_scales=3, num_layers=3, norm='spectral', padding=2):
+        super().__init__()
+        if num_scales < 1:
+            raise ValueError(f'MultiScalePatchGANDiscriminator needs num_scales >= 1, got {num_scales}')
+        self.num_in_ch = num_in_ch
+        self.scales = nn.ModuleList(
+            PatchGANDiscriminator(num_in_ch, num_feat, num_layers, norm, padding) for _ in range(num_scales)
+        )
+        self.min_size = self.scales[0].min_size * 2 ** (num_scales - 1)
+
+    def forward(self, image):
+        return self.features(image)[0]
+
+    def features(self, image):
+        """Return the list of logits and the maps of all scales, full resolution first."""
+        check_image(self, image)
+        logits, maps = [], []
+        for index, net in enumerate(self.scales):
+            if index:
+                image = F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False)
+            scale_logits, scale_maps = net.features(image)
+            logits.append(scale_logits)
+            maps.extend(scale_maps)
+        return logits, maps

@@ -1,0 +1,1 @@
+"""GAN losses; importing a file registers its losses."""

@@ -1,0 +1,1 @@
+"""Models that train a generator against adversaries; importing a file registers its models."""

@@ -1,0 +1,1 @@
+"""Regularizers of discriminators; importing a file registers its regularizers."""
