@@ -1,5 +1,6 @@
 """Paired training of a generator: content losses and any adversary, from one option file."""
 
+import pickle
 from collections import OrderedDict
 from pathlib import Path
 
@@ -34,8 +35,8 @@ class GANZooModel(SRModel):
     numbers come from ``gan_opt: {type: RaGANLoss, detach_mean: true}``. Without ``network_d`` it is the PSNR stage.
 
     Differs from BasicSR: every loss hands its gradient over at the SR image, so that D runs forward twice in a step
-    instead of 3 (SRGANModel) or 5 times (ESRGANModel); the EMA takes in buffers; ``ldl_opt`` works in every model; all
-    optimizers of torch; ``rho``, the norm of the GAN's gradient at the image over that of the content losses, is logged.
+    instead of 3 (SRGANModel) or 5 times (ESRGANModel); the EMA takes in buffers; ``ldl_opt`` works here too; all
+    optimizers of torch; the log has ``rho``, the norm of the GAN's gradient at the image over the content losses'.
     """
 
     def __init__(self, opt):
@@ -108,7 +109,7 @@ class GANZooModel(SRModel):
         trainable = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
         if not trainable:
             raise OptionError(
-                f'{where} has nothing to optimize, because no parameter of the network requires a gradient'
+                f'{where} has nothing to optimize: no parameter of the network requires a gradient'
             )
         for name, value in options.items():
             if isinstance(value, str) and name != 'type':
@@ -155,7 +156,10 @@ class GANZooModel(SRModel):
             return False
         if not Path(path).is_file():
             raise OptionError(f'path.pretrain_network_{which} names no file: {path}')
-        self.load_network(net, path, self.opt['path'].get(f'strict_load_{which}', True), param_key)
+        try:
+            self.load_network(net, path, self.opt['path'].get(f'strict_load_{which}', True), param_key)
+        except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+            raise OptionError(f'path.pretrain_network_{which}: {path} does not fit network_{which}: {error}') from error
         return True
 
     # ---------------------------------------------------------------- one step
@@ -232,13 +236,9 @@ class GANZooModel(SRModel):
 
     def save(self, epoch, current_iter):
         """Save the networks and, unless ``current_iter`` is -1 (the end), the training state, as BasicSR does."""
-        if hasattr(self, 'net_g_ema'):
-            self.save_network([self.net_g, self.net_g_ema], 'net_g', current_iter, param_key=['params', 'params_ema'])
-        else:
-            self.save_network(self.net_g, 'net_g', current_iter)
         for label, adversary in self.adversaries.items():
             self.save_network(adversary.net_d, label, current_iter)
-        self.save_training_state(epoch, current_iter)
+        super().save(epoch, current_iter)
 
 
 def _size(image):
