@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-VERBS = ('demo', 'list', 'show', 'train', 'run')
+VERBS = ('list', 'show', 'train', 'run')
 
 
 def main(argv=None):

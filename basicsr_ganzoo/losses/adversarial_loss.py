@@ -257,7 +257,7 @@ class RaGANLoss(VanillaGANLoss):
 
 @register(LOSS_REGISTRY)
 class RpGANLoss(SoftplusGANLoss):
-    """Relativistic pairing GAN: ``SoftplusGANLoss`` with ``pairing: paired`` (R3GAN, Huang et al. 2024, 2501.05441).
+    """Relativistic pairing GAN: ``SoftplusGANLoss`` with ``pairing: paired`` (R3GAN, arXiv:2501.05441, Eq. 2).
 
     Real and fake crop i show the same place, so their difference cancels the content. R3GAN adds R1 and R2 penalties.
     """

@@ -1,0 +1,53 @@
+"""Print what the zoo has: discriminators, losses, regularizers, models."""
+
+import json
+
+KIND_NAMES = ('archs', 'losses', 'regularizers', 'models')
+
+
+def add_arguments(parser):
+    parser.add_argument('kind', nargs='?', choices=KIND_NAMES, help='list only this kind')
+    parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
+
+
+def run(args):
+    from basicsr_ganzoo import _registry
+    from basicsr_ganzoo.cli._catalogue import describe
+
+    _registry.import_submodules()
+    kinds = [args.kind] if args.kind else KIND_NAMES
+    found = {kind: [describe(kind, *item) for item in _registry.entries(kind).items()] for kind in kinds}
+    if args.json:
+        print(json.dumps([info for infos in found.values() for info in infos], indent=2))
+    else:
+        _print_tables(found)
+
+
+def _print_tables(found):
+    from rich.console import Console
+    from rich.table import Table
+
+    from basicsr_ganzoo.cli._catalogue import SIZE, shapes_text
+
+    console = Console()
+    for kind, infos in found.items():
+        if not infos:
+            console.print(f'\n{kind}: none')
+            continue
+        table = Table(kind, show_lines=True)
+        if kind == 'archs':
+            for column in ('parameters', f'output at\n{SIZE[0]}x{SIZE[1]}', 'sees', 'GFLOPs'):
+                table.add_column(column, justify='right', no_wrap=True)
+        for info in infos:
+            paper = f' ({info["paper"]})' if info['paper'] else ''
+            row = [f'[bold]{info["name"]}[/bold]\n{info["summary"]}{paper}']
+            if kind == 'archs':
+                field = f'{info["receptive_field"]} px' if info['receptive_field'] else 'all'
+                row += [f'{info["parameters"]:,}', shapes_text(info['output']), field, f'{info["gflops"]:.1f}']
+            table.add_row(*row)
+        console.print(table)
+    if 'archs' in found:
+        console.print(
+            'sees: side of the square that one logit, of the coarsest map, depends on. '
+            'GFLOPs: one forward pass of one picture, a multiply-add counted as two.'
+        )

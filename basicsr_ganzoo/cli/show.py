@@ -1,0 +1,68 @@
+"""Explain one entry: its arguments, its documentation, a block to paste into an option file, its cost."""
+
+import inspect
+
+BLOCKS = {'archs': 'network_d', 'losses': 'train.gan_opt', 'regularizers': 'train.d_reg_opt', 'models': 'model_type'}
+
+
+def add_arguments(parser):
+    parser.add_argument('name', help='registered name, such as UNetSNDiscriminator')
+    parser.add_argument('--size', type=_size, default=(256, 256), metavar='N or HxW', help='image size for the cost')
+
+
+def run(args):
+    from basicsr_ganzoo import _registry
+    from basicsr_ganzoo.cli._catalogue import find
+
+    _registry.import_submodules()
+    kind, entry = find(args.name)
+    print(f'{args.name}{"" if kind == "models" else inspect.signature(entry)}\n')
+    print(inspect.getdoc(entry))
+    print(f'\nIn an option file:\n\n{yaml_block(kind, args.name, entry)}')
+    if kind == 'archs':
+        _print_cost(entry, args.size)
+
+
+def yaml_block(kind, name, entry):
+    """What to paste into an option file to get the entry with its defaults, as YAML."""
+    import yaml
+
+    if kind == 'models':
+        return yaml.safe_dump({'model_type': name})
+    block = {'type': name}
+    for parameter in inspect.signature(entry).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        block[parameter.name] = 'vanilla' if parameter.name == 'gan_type' else parameter.default
+    # A default that depends on another argument is None in the signature, and is best left out.
+    block = {key: value for key, value in block.items() if value is not None}
+    for key in reversed(BLOCKS[kind].split('.')):
+        block = {key: block}
+    return yaml.safe_dump(block, sort_keys=False)
+
+
+def _print_cost(entry, size):
+    from basicsr_ganzoo import cost
+    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo._registry import entries
+    from basicsr_ganzoo.cli._catalogue import shapes_text
+
+    try:
+        ours, unet = (cost.forward_cost(network, size) for network in (entry, entries('archs')['UNetSNDiscriminator']))
+    except ValueError as error:
+        raise OptionError(f'--size: {error}') from error
+    field = cost.receptive_field(entry)
+    lines = {
+        'output': shapes_text(ours['output'], ', '),
+        'parameters': f'{ours["parameters"]:,}',
+        'a logit sees': f'{field}x{field} pixels' if field else 'the whole image',
+        'forward pass': f'{ours["flops"] / 1e9:.2f} GFLOPs, {ours["flops"] / unet["flops"]:.2f}x UNetSNDiscriminator',
+    }
+    print(f'With its defaults at {size[0]}x{size[1]}:')
+    for name, value in lines.items():
+        print(f'  {name:<14}{value}')
+
+
+def _size(text):
+    height, _, width = text.partition('x')
+    return int(height), int(width or height)
