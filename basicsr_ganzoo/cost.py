@@ -56,8 +56,8 @@ def forward_cost(network, size, **options):
 def receptive_field(network, size=384):
     """Side in pixels of the square that one logit (of the coarsest map) sees, or None if that is the whole image.
 
-    Found by differentiating the logits in the middle of a narrow copy of the network whose weights are all positive,
-    so that no path is switched off or cancelled: it is what the code does, not what a formula says.
+    Found by differentiating the logits in the middle of a narrow copy of the network: what the code does, not what a
+    formula says. Its weights are positive and the image is faint, so that no path is switched off or saturated.
 
     Args:
         network: a discriminator class.
@@ -65,9 +65,10 @@ def receptive_field(network, size=384):
     """
     narrow = {'num_feat': 2} if 'num_feat' in inspect.signature(network).parameters else {}
     net = network(**narrow).double().eval()
-    for tensor in net.state_dict().values():
-        tensor.abs_()
-    image = torch.rand(1, getattr(net, 'num_in_ch', 3), size, size, dtype=torch.float64, requires_grad=True)
+    for name, tensor in net.state_dict().items():
+        tensor.zero_() if name.endswith('bias') else tensor.abs_()
+    channels = getattr(net, 'num_in_ch', 3)
+    image = torch.full((1, channels, size, size), 1e-6, dtype=torch.float64, requires_grad=True)
     out = net(image)
     logits = out[-1] if isinstance(out, (list, tuple)) else out
     if logits.ndim < 4:
