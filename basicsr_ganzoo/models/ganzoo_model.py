@@ -20,10 +20,10 @@ LDL_WINDOW = 7  # side in pixels of the window in which LDL measures the varianc
 
 
 def optimizer_classes():
-    """Every optimizer of ``torch.optim`` by name."""
-    candidates = vars(torch.optim).items()
-    base = torch.optim.Optimizer
-    return {n: c for n, c in candidates if isinstance(c, type) and issubclass(c, base) and c is not base}
+    """The optimizers of ``torch.optim`` by name, but for LBFGS (wants a closure) and SparseAdam (sparse gradients)."""
+    base, unfit = torch.optim.Optimizer, {'Optimizer', 'LBFGS', 'SparseAdam'}
+    classes = {name: entry for name, entry in vars(torch.optim).items() if isinstance(entry, type)}
+    return {name: entry for name, entry in classes.items() if issubclass(entry, base) and name not in unfit}
 
 
 @register(MODEL_REGISTRY)
@@ -108,9 +108,7 @@ class GANZooModel(SRModel):
             raise OptionError(f'{where} is missing; it needs a type, such as Adam, and a learning rate lr')
         trainable = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
         if not trainable:
-            raise OptionError(
-                f'{where} has nothing to optimize: no parameter of the network requires a gradient'
-            )
+            raise OptionError(f'{where} has nothing to optimize: no parameter of the network requires a gradient')
         for name, value in options.items():
             if isinstance(value, str) and name != 'type':
                 raise OptionError(

@@ -1,0 +1,283 @@
+"""GANZooModel: parity with BasicSR's models, the meaning of the keys, composition, and errors."""
+
+import pickle
+
+import pytest
+import torch
+from _training import model_opt, train_steps
+from basicsr.models import build_model
+from basicsr.utils.registry import ARCH_REGISTRY
+
+from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo._registry import entries, register
+from basicsr_ganzoo.losses.pairing import PAIRINGS
+from basicsr_ganzoo.models.ganzoo_model import optimizer_classes
+
+STOCK_GAN = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0}
+STOCK_D = {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 8}
+WEIGHT = {'loss_weight': 5e-3}
+RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, **WEIGHT}
+SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
+LOSSES = [name for name, loss in entries('losses').items() if isinstance(loss, type)]
+
+
+@register(ARCH_REGISTRY)
+class GeneratorWithBatchNorm(torch.nn.Sequential):
+    """A generator with buffers, as the one of the SRGAN paper has."""
+
+    def __init__(self):
+        super().__init__(torch.nn.Conv2d(3, 48, 3, 1, 1), torch.nn.BatchNorm2d(48), torch.nn.PixelShuffle(4))
+
+
+def parameters(model, name):
+    if name == 'net_d' and not hasattr(model, 'net_d'):
+        return list(model.adversaries['net_d'].net_d.parameters())
+    return list(getattr(model, name).parameters())
+
+
+def assert_same_training(stock_opt, opt, count=5):
+    stock, stock_logs = train_steps(stock_opt, count)
+    ours, logs = train_steps(opt, count)
+    for expected, log in zip(stock_logs, logs, strict=True):
+        assert {key: log[key] for key in expected} == pytest.approx(expected, rel=1e-5)
+    for name in ('net_g', 'net_g_ema', 'net_d'):
+        for a, b in zip(parameters(stock, name), parameters(ours, name), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('gan_opt', [STOCK_GAN, {'type': 'VanillaGANLoss'}, {'type': 'GANZooLoss', 'gan_type': 'gan'}])
+def test_five_steps_equal_those_of_basicsr_srganmodel(gan_opt):
+    stock = model_opt('SRGANModel', STOCK_GAN | WEIGHT, STOCK_D)
+    ours = model_opt('GANZooModel', gan_opt | WEIGHT, STOCK_D | {'type': 'VGGDiscriminator'})
+    assert_same_training(stock, ours)
+
+
+def test_five_steps_equal_those_of_basicsr_esrganmodel():
+    stock = model_opt('ESRGANModel', STOCK_GAN | WEIGHT, STOCK_D)
+    assert_same_training(stock, model_opt('GANZooModel', RAGAN, STOCK_D | {'type': 'VGGDiscriminator'}))
+
+
+def test_attached_means_train_otherwise_than_basicsr_esrganmodel():
+    detached, _ = train_steps(model_opt(gan_opt=RAGAN), 2)
+    attached, _ = train_steps(model_opt(gan_opt=RAGAN | {'detach_mean': False}), 2)
+    pairs = zip(parameters(detached, 'net_d'), parameters(attached, 'net_d'), strict=True)
+    assert any(not torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize('schedule', [{'net_d_iters': 2}, {'net_d_init_iters': 3}])
+def test_net_d_iters_and_net_d_init_iters_mean_what_they_mean_in_basicsr(schedule):
+    stock = model_opt('SRGANModel', STOCK_GAN | WEIGHT, STOCK_D, **schedule)
+    assert_same_training(stock, model_opt('GANZooModel', STOCK_GAN | WEIGHT, STOCK_D, **schedule))
+
+
+@pytest.mark.parametrize('gan_type', ['vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge'])
+def test_our_losses_work_as_cri_gan_of_basicsr_srganmodel(gan_type):
+    runs = []
+    for loss_type in ('GANLoss', 'GANZooLoss'):
+        gan_opt = {'type': loss_type, 'gan_type': gan_type, **WEIGHT}
+        runs.append(train_steps(model_opt('SRGANModel', gan_opt, STOCK_D), 2)[1])
+    assert runs[0][1] == pytest.approx(runs[1][1], rel=1e-6)
+
+
+def test_our_losses_work_as_cri_gan_of_basicsr_realesrganmodel(monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, 'cuda', lambda module, *args: module)
+    runs = []
+    for loss_type in ('GANLoss', 'GANZooLoss'):
+        gan_opt = {'type': loss_type, 'gan_type': 'vanilla', 'loss_weight': 0.1}
+        opt = model_opt('RealESRGANModel', gan_opt, {'type': 'UNetSNDiscriminator', 'num_feat': 4})
+        opt.update(high_order_degradation=False, l1_gt_usm=True, percep_gt_usm=True, gan_gt_usm=False)
+        runs.append(train_steps(opt, 2, gt_size=64)[1])
+    assert runs[0][1] == pytest.approx(runs[1][1], rel=1e-6)
+
+
+@pytest.mark.parametrize('model_type', ['SRGANModel', 'ESRGANModel'])
+def test_a_relativistic_loss_inside_a_model_of_basicsr_is_an_error_and_not_ignored(model_type):
+    with pytest.raises(TypeError, match='GANZooModel'):
+        train_steps(model_opt(model_type, {'type': 'RaGANLoss'}, STOCK_D), 1)
+
+
+def test_a_gan_weight_of_zero_is_bit_equal_to_no_gan():
+    without, _ = train_steps(model_opt(), 3)
+    with_zero, _ = train_steps(model_opt(gan_opt={'type': 'VanillaGANLoss', 'loss_weight': 0}), 3)
+    for a, b in zip(parameters(without, 'net_g'), parameters(with_zero, 'net_g'), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_psnr_stage_equals_basicsr_srmodel():
+    stock, _ = train_steps(model_opt('SRModel'), 3)
+    ours, _ = train_steps(model_opt('GANZooModel'), 3)
+    for a, b in zip(parameters(stock, 'net_g'), parameters(ours, 'net_g'), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize('pairing', PAIRINGS)
+@pytest.mark.parametrize('loss', LOSSES)
+@pytest.mark.parametrize('discriminator', entries('archs'))
+def test_every_discriminator_trains_with_every_loss_and_pairing(discriminator, loss, pairing):
+    network_d = {'type': discriminator, 'num_feat': 4}
+    size = max(32, ARCH_REGISTRY.get(discriminator)(num_feat=4).min_size)
+    opt = model_opt(gan_opt={'type': loss, 'pairing': pairing, 'loss_weight': 0.1}, network_d=network_d)
+    torch.manual_seed(0)
+    model = build_model(opt)
+    nets = {'net_g': model.net_g, 'net_d': model.adversaries['net_d'].net_d}
+    before = {name: [p.clone() for p in net.parameters()] for name, net in nets.items()}
+    batch = {'lq': torch.rand(2, 3, size // 4, size // 4), 'gt': torch.rand(2, 3, size, size)}
+    untouched = {key: value.clone() for key, value in batch.items()}
+    model.feed_data(batch)
+    for current_iter in (1, 2):
+        model.optimize_parameters(current_iter)
+        assert all(torch.tensor(list(model.get_current_log().values())).isfinite())
+    for name, net in nets.items():
+        assert all(p.isfinite().all() for p in net.parameters())
+        changed = [not torch.equal(a, b) for a, b in zip(before[name], net.parameters(), strict=True)]
+        assert sum(changed) > len(changed) / 2
+    assert all(torch.equal(batch[key], value) for key, value in untouched.items())
+
+
+def test_rho_is_the_ratio_of_the_gradients_at_the_image():
+    torch.manual_seed(0)
+    model = build_model(model_opt(gan_opt={'type': 'VanillaGANLoss', 'loss_weight': 0.1}, network_d=SMALL_D))
+    batch = {'lq': torch.rand(2, 3, 8, 8), 'gt': torch.rand(2, 3, 32, 32)}
+    net_d = model.adversaries['net_d'].net_d
+    net_d.load_state_dict(net_d.state_dict())
+    image = model.net_g(batch['lq']).detach().requires_grad_()
+    state = {key: value.clone() for key, value in net_d.state_dict().items()}
+    net_d(batch['gt'])
+    gan = torch.autograd.grad(0.1 * torch.nn.functional.softplus(-net_d(image)).mean(), image)[0]
+    net_d.load_state_dict(state)
+    content = torch.autograd.grad(1e-2 * (image - batch['gt']).abs().mean(), image)[0]
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    assert model.get_current_log()['rho'] == pytest.approx(float(gan.norm() / content.norm()), rel=1e-5)
+
+
+def test_ema_takes_in_buffers_and_copies_what_is_no_float():
+    opt = model_opt(ema_decay=0.5)
+    opt['network_g'] = {'type': 'GeneratorWithBatchNorm'}
+    model, _ = train_steps(opt, 1)
+    ema, net = model.net_g_ema.state_dict(), model.net_g.state_dict()
+    torch.testing.assert_close(ema['1.running_mean'], net['1.running_mean'] / 2)
+    assert net['1.running_mean'].abs().sum() > 0
+    assert ema['1.num_batches_tracked'] == net['1.num_batches_tracked'] == 1
+
+
+def test_ldl_trains_the_generator_and_equals_basicsr_formula():
+    from basicsr.losses.loss_util import get_refined_artifact_map
+
+    opt = model_opt(ldl_opt={'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'})
+    torch.manual_seed(0)
+    model = build_model(opt)
+    lq, gt = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        model.net_g_ema.conv_last.bias.add_(0.1)
+        sr, ema = model.net_g(lq), model.net_g_ema(lq)
+        weight = get_refined_artifact_map(gt, sr, ema, 7)
+    model.feed_data({'lq': lq, 'gt': gt})
+    model.optimize_parameters(1)
+    assert model.get_current_log()['l_g_ldl'] == pytest.approx(float((weight * (sr - gt)).abs().mean()), rel=1e-5)
+    assert weight.abs().sum() > 0
+
+
+USUAL_OPTIMIZERS = sorted(set(optimizer_classes()) - {'Muon'})  # Muon is for matrices and refuses convolutions
+
+
+@pytest.mark.parametrize('name', USUAL_OPTIMIZERS)
+def test_every_optimizer_of_torch_trains_by_its_name(name):
+    opt = model_opt(gan_opt={'type': 'VanillaGANLoss'}, network_d=SMALL_D)
+    opt['train']['optim_g'] = opt['train']['optim_d'] = {'type': name, 'lr': 1e-3}
+    model, logs = train_steps(opt, 2, gt_size=32)
+    assert type(model.optimizer_g).__name__ == name
+    assert logs[0]['l_g_pix'] != logs[1]['l_g_pix']
+
+
+def test_a_saved_run_is_resumed_with_the_same_networks_and_optimizers(tmp_path):
+    opt = model_opt(gan_opt=RAGAN, network_d=SMALL_D)
+    opt['path'] = {'models': str(tmp_path), 'training_states': str(tmp_path)}
+    model, _ = train_steps(opt, 2, gt_size=32)
+    model.save(epoch=0, current_iter=2)
+    opt['path'] |= {f'pretrain_network_{n}': str(tmp_path / f'net_{n}_2.pth') for n in 'gd'}
+    resumed = build_model(opt)
+    resumed.resume_training(torch.load(tmp_path / '2.state', weights_only=True))
+    for name in ('net_g', 'net_g_ema', 'net_d'):
+        for a, b in zip(parameters(model, name), parameters(resumed, name), strict=True):
+            assert torch.equal(a, b)
+    for a, b in zip(model.optimizers, resumed.optimizers, strict=True):
+        assert a.state_dict()['state'][0]['step'] == b.state_dict()['state'][0]['step'] == 2
+
+
+def without(opt, *keys):
+    *parents, last = keys
+    block = opt
+    for parent in parents:
+        block = block[parent]
+    del block[last]
+    return opt
+
+
+def replaced(opt, value, *keys):
+    *parents, last = keys
+    block = opt
+    for parent in parents:
+        block = block[parent]
+    block[last] = value
+    return opt
+
+
+def gan():
+    return model_opt(gan_opt={'type': 'VanillaGANLoss'}, network_d=dict(SMALL_D))
+
+
+MISTAKES = {
+    'misspelt discriminator': (lambda: replaced(gan(), 'UNetSNDiscriminatr', 'network_d', 'type'), 'UNetSNDiscriminator'),
+    'misspelt loss': (lambda: replaced(gan(), 'HingeGanLoss', 'train', 'gan_opt', 'type'), 'HingeGANLoss'),
+    'unknown argument': (lambda: replaced(gan(), 3, 'network_d', 'num_layer'), 'did you mean num_layers'),
+    'wrong norm': (lambda: replaced(gan(), 'spectal', 'network_d', 'norm'), 'did you mean spectral'),
+    'labels on a loss without labels': (
+        lambda: replaced(gan(), {'type': 'HingeGANLoss', 'real_label_val': 0.9}, 'train', 'gan_opt'),
+        'train.gan_opt: HingeGANLoss has no option real_label_val',
+    ),
+    'weight as text': (lambda: replaced(gan(), '1e-1', 'train', 'gan_opt', 'loss_weight'), "got '1e-1'"),
+    'learning rate as text': (lambda: replaced(gan(), '1e-4', 'train', 'optim_g', 'lr'), '0.0001'),
+    'unknown optimizer': (lambda: replaced(gan(), 'Adm', 'train', 'optim_d', 'type'), 'did you mean Adam'),
+    'unknown optimizer argument': (lambda: replaced(gan(), 0.9, 'train', 'optim_d', 'beta'), 'did you mean betas'),
+    'optimizer that wants a closure': (lambda: replaced(gan(), 'LBFGS', 'train', 'optim_g', 'type'), "got 'LBFGS'"),
+    'no optimizer': (lambda: without(gan(), 'train', 'optim_d'), 'train.optim_d is missing'),
+    'unknown scheduler': (lambda: replaced(gan(), 'StepLR', 'train', 'scheduler', 'type'), 'StepLR'),
+    'no scheduler': (lambda: without(gan(), 'train', 'scheduler'), 'train.scheduler is missing'),
+    'GAN loss without discriminator': (lambda: without(gan(), 'network_d'), 'network_d is not'),
+    'discriminator without GAN loss': (lambda: without(gan(), 'train', 'gan_opt'), 'train.gan_opt is not'),
+    'no loss': (lambda: without(model_opt(), 'train', 'pixel_opt'), 'nothing to train with'),
+    'LDL without EMA': (lambda: model_opt(ldl_opt={'type': 'L1Loss'}, ema_decay=0), 'ema_decay'),
+    'missing generator file': (lambda: replaced(gan(), 'no.pth', 'path', 'pretrain_network_g'), 'no.pth'),
+    'loss that is no mapping': (lambda: replaced(gan(), 'VanillaGANLoss', 'train', 'gan_opt'), 'mapping with a type'),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_mistake_in_the_option_file_is_one_sentence(mistake):
+    make, expected = MISTAKES[mistake]
+    with pytest.raises(OptionError) as caught:
+        build_model(make())
+    message = str(caught.value)
+    assert expected in message
+    assert '\n' not in message
+
+
+@pytest.mark.parametrize('content', ['pickle', 'other network', 'text'])
+def test_a_generator_file_that_does_not_fit_is_named(content, tmp_path):
+    path = tmp_path / 'net_g.pth'
+    if content == 'pickle':
+        path.write_bytes(pickle.dumps({'params': 1}))
+    elif content == 'text':
+        path.write_text('not a checkpoint')
+    else:
+        torch.save({'params': {'conv.weight': torch.zeros(1)}}, path)
+    with pytest.raises(OptionError, match='pretrain_network_g'):
+        build_model(replaced(gan(), str(path), 'path', 'pretrain_network_g'))
+
+
+def test_pictures_of_another_scale_are_named_with_both_sizes():
+    opt = model_opt()
+    opt['network_g']['upscale'] = 2
+    with pytest.raises(OptionError, match='64x64 pixels from 32x32, but gt has 128x128'):
+        train_steps(opt, 1)
