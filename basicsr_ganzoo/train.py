@@ -5,9 +5,11 @@ Experiments are written to, and resumed from, ``experiments/`` under the current
 
 import argparse
 import contextlib
+import copy
 import importlib
 import importlib.util
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -144,24 +146,58 @@ def _usable_gpus(opt):
 
 def _repaired_build_dataset(build_dataset):
     def build(block):
-        where = f'datasets.{block.get("phase", "train")}'
+        where = f'datasets.{block["phase"]}'
         try:
+            _check_dataset_type(block)
             dataset = build_dataset(block)
+            if block['phase'] == 'train':
+                _check_train_set(dataset, block)
         except KeyError as error:
-            raise OptionError(f'{where}: missing or unknown: {error}') from error
-        except (AssertionError, NotImplementedError, OSError, ValueError) as error:
-            raise OptionError(f'{where}: {error}') from error
-        batch = block.get('batch_size_per_gpu', 1)
-        pictures = len(dataset) * block.get('dataset_enlarge_ratio', 1)
-        if block.get('phase') == 'train' and pictures < batch:
-            ratio = -(-batch // max(len(dataset), 1))
-            raise OptionError(
-                f'{where} holds {len(dataset)} pictures, fewer than a batch of {batch}; '
-                f'set dataset_enlarge_ratio to {ratio} or more, or a smaller batch_size_per_gpu'
-            )
+            raise OptionError(f'{where} lacks {error}') from error
+        except (AssertionError, NotImplementedError, OSError, TypeError, ValueError) as error:
+            raise OptionError(f'{where}: {_one_line(error)}') from error
         return dataset
 
     return build
+
+
+def _one_line(error):
+    # BasicSR raises some errors with a message in two arguments.
+    text = ''.join(error.args) if all(isinstance(arg, str) for arg in error.args) else str(error)
+    return ' '.join(text.split())
+
+
+def _check_dataset_type(block):
+    from basicsr.utils.registry import DATASET_REGISTRY
+
+    lookup(DATASET_REGISTRY, block['type'])
+
+
+def _check_train_set(dataset, block):
+    batch = block['batch_size_per_gpu']
+    if len(dataset) * block.get('dataset_enlarge_ratio', 1) < batch:
+        ratio = -(-batch // max(len(dataset), 1))
+        raise OptionError(
+            f'{len(dataset)} pictures are fewer than a batch of {batch}; '
+            f'set dataset_enlarge_ratio to {ratio} or more, or a smaller batch_size_per_gpu'
+        )
+    # The first picture tells whether scale and gt_size fit; a copy reads it, so that workers open files of their own.
+    with _unchanged_randomness():
+        copy.deepcopy(dataset)[0]
+
+
+@contextlib.contextmanager
+def _unchanged_randomness():
+    import numpy as np
+    import torch
+
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 
 def _import_plugins(names, folder):

@@ -66,13 +66,13 @@ def train_steps(opt, count=5, seed=0, gt_size=128):
     return model, logs
 
 
-def write_pairs(folder, count=4, gt_size=64, seed=0):
-    """Write ``count`` smooth random pictures to folder/gt and, x4 smaller, to folder/lq."""
+def write_pairs(folder, count=4, gt_size=64, scale=SCALE, seed=0):
+    """Write ``count`` smooth random pictures to folder/gt and, ``scale`` times smaller, to folder/lq."""
     rng = np.random.default_rng(seed)
     for name in ('gt', 'lq'):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for index in range(count):
-        lq = rng.integers(0, 255, (gt_size // SCALE, gt_size // SCALE, 3), dtype=np.uint8)
+        lq = rng.integers(0, 255, (gt_size // scale, gt_size // scale, 3), dtype=np.uint8)
         gt = cv2.resize(lq, (gt_size, gt_size), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / 'gt' / f'{index}.png'), gt)
         cv2.imwrite(str(folder / 'lq' / f'{index}.png'), lq)

@@ -4,6 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
+from basicsr_ganzoo._options import OptionError
+
 #: ``PatchGANDiscriminator`` and its kin: norm -> (spectral norm on every convolution, normalisation of the middle ones)
 CONV_NORMS = {
     'spectral': (True, None),
@@ -16,13 +18,13 @@ CONV_NORMS = {
 
 
 def check_image(net, image):
-    """Raise ``ValueError`` unless ``image`` is (N, num_in_ch, H, W) with both sides at least ``net.min_size``."""
+    """Raise ``OptionError``, a ``ValueError``, unless ``image`` is (N, num_in_ch, H, W) with both sides at least ``net.min_size``."""
     name = type(net).__name__
     if image.ndim != 4 or image.shape[1] != net.num_in_ch:
-        raise ValueError(f'{name} needs an image of shape (N, {net.num_in_ch}, H, W), got {tuple(image.shape)}')
+        raise OptionError(f'{name} needs an image of shape (N, {net.num_in_ch}, H, W), got {tuple(image.shape)}')
     height, width = image.shape[-2:]
     if min(height, width) < net.min_size:
-        raise ValueError(f'{name} needs H and W >= {net.min_size}, got {height}x{width}')
+        raise OptionError(f'{name} needs H and W >= {net.min_size}, got {height}x{width}')
 
 
 def lrelu(x):

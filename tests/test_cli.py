@@ -1,0 +1,163 @@
+"""The ``ganzoo`` command: its verbs, their output, exit codes and the time they take."""
+
+import importlib
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from _training import run_python, write_option_file
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
+
+from basicsr_ganzoo._options import build
+from basicsr_ganzoo._registry import KINDS, entries
+from basicsr_ganzoo.cli import VERBS, main
+
+NAMES = [(kind, name) for kind in KINDS for name in entries(kind)]
+
+
+def ganzoo(capsys, *args):
+    """Run ``ganzoo ARGS`` in this process. Returns the exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(map(str, args)))
+    captured = capsys.readouterr()
+    return stopped.value.code or 0, captured.out, captured.err
+
+
+def test_help_names_every_verb_and_does_not_import_torch(tmp_path):
+    code = "import sys; sys.argv = ['ganzoo', '--help']; from basicsr_ganzoo.cli import main\n"
+    code += "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert all(verb in done.stdout for verb in VERBS)
+    assert done.stdout.splitlines()[-1] == 'False'
+
+
+def test_help_takes_less_than_a_third_of_a_second_of_cpu_time(tmp_path):
+    command = Path(sys.executable).with_name('ganzoo')
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([command, '--help'], cwd=tmp_path, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.3
+
+
+def test_list_json_names_everything_with_its_cost(capsys):
+    code, out, _ = ganzoo(capsys, 'list', '--json')
+    infos = json.loads(out)
+    assert code == 0
+    assert [(info['kind'], info['name']) for info in infos] == NAMES
+    assert all(info['summary'] for info in infos)
+    for info in infos:
+        if info['kind'] == 'archs':
+            assert info['paper'].startswith('arXiv:')
+            assert info['parameters'] > 0
+            assert info['gflops'] > 0
+            assert info['output']
+    unet = next(info for info in infos if info['name'] == 'UNetSNDiscriminator')
+    assert (unet['parameters'], unet['output'], unet['receptive_field']) == (4376897, [[1, 256, 256]], 64)
+
+
+def test_list_prints_full_names_even_in_a_narrow_terminal(capsys):
+    code, out, _ = ganzoo(capsys, 'list')
+    assert code == 0
+    assert [name for _, name in NAMES if name not in out] == []
+
+
+def test_list_of_one_kind_shows_no_other(capsys):
+    code, out, _ = ganzoo(capsys, 'list', 'losses', '--json')
+    assert code == 0
+    assert {info['kind'] for info in json.loads(out)} == {'losses'}
+
+
+@pytest.mark.parametrize(('kind', 'name'), NAMES)
+def test_show_prints_a_block_that_builds(kind, name, capsys):
+    code, out, _ = ganzoo(capsys, 'show', name)
+    assert code == 0
+    block = yaml.safe_load(out.split('In an option file:\n')[1].split('\nWith its defaults')[0])
+    if kind == 'models':
+        assert block == {'model_type': name}
+    elif kind == 'archs':
+        assert type(build(ARCH_REGISTRY, block['network_d'], 'network_d')).__name__ == name
+        assert 'GFLOPs' in out
+    else:
+        assert build(LOSS_REGISTRY, block['train']['gan_opt'], 'train.gan_opt') is not None
+
+
+def test_show_counts_the_cost_at_the_size_that_is_asked_for(capsys):
+    _, small, _ = ganzoo(capsys, 'show', 'PatchGANDiscriminator', '--size', '64')
+    _, wide, _ = ganzoo(capsys, 'show', 'PatchGANDiscriminator', '--size', '64x128')
+    assert '1x6x6' in small
+    assert '1x6x14' in wide
+
+
+@pytest.mark.parametrize(
+    ('args', 'expected'),
+    [
+        (('show', 'UNetDiscriminatorSN'), 'did you mean UNetSNDiscriminator'),
+        (('show', 'PatchGANDiscriminator', '--size', '8'), 'needs H and W >= 24, got 8x8'),
+        (('run', 'nowhere.py'), 'nowhere.py'),
+        (('run', '-m', 'nowhere'), 'no module nowhere'),
+        (('run',), 'ganzoo run SCRIPT.py'),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_1(args, expected, capsys):
+    code, _, err = ganzoo(capsys, *args)
+    assert code == 1
+    assert expected in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize('args', [('lst',), ('list', 'arch'), ('show',), ('train',), ('show', 'X', '--size', 'big')])
+def test_a_wrong_command_line_exits_with_2_and_says_how_it_is_used(args, capsys):
+    code, _, err = ganzoo(capsys, *args)
+    assert code == 2
+    assert err.startswith('usage: ')
+
+
+def test_run_gives_basicsr_own_train_script_the_zoo(tmp_path):
+    script = tmp_path / 'clone' / 'basicsr' / 'train.py'
+    script.parent.mkdir(parents=True)
+    script.write_text(Path(importlib.import_module('basicsr.train').__file__).read_text())
+    option_file = write_option_file(tmp_path, num_gpu=0, total_iter=2)
+    done = run_python('-m', 'basicsr_ganzoo', 'run', script, '-opt', option_file, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 'Model [GANZooModel] is created.' in done.stderr
+    assert (tmp_path / 'clone/experiments/gan_x4/models/net_g_2.pth').is_file()
+
+
+def test_run_gives_a_module_its_arguments_and_the_zoo(tmp_path):
+    (tmp_path / 'own_script.py').write_text(
+        'import sys\n'
+        'from basicsr.utils.registry import ARCH_REGISTRY\n'
+        "print(__name__, sys.argv[1:], 'UNetSNDiscriminator' in ARCH_REGISTRY)\n"
+    )
+    done = run_python('-m', 'basicsr_ganzoo', 'run', '-m', 'own_script', '-opt', 'x', cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "__main__ ['-opt', 'x'] True"
+
+
+def test_run_under_torchrun_reaches_every_process(tmp_path):
+    script = tmp_path / 'own_script.py'
+    script.write_text(
+        'import os\n'
+        'from basicsr.utils.registry import LOSS_REGISTRY\n'
+        "print('rank', os.environ['RANK'], 'RpGANLoss' in LOSS_REGISTRY)\n"
+    )
+    torchrun = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2)
+    done = run_python(*torchrun, '-m', 'basicsr_ganzoo', 'run', script, cwd=tmp_path)
+    assert {'rank 0 True', 'rank 1 True'} <= set(done.stdout.splitlines())
+
+
+def test_a_script_that_exits_gives_its_exit_code_on(tmp_path):
+    (tmp_path / 'own_script.py').write_text('raise SystemExit(3)\n')
+    assert run_python('-m', 'basicsr_ganzoo', 'run', 'own_script.py', cwd=tmp_path).returncode == 3
+
+
+def test_every_kind_of_the_registry_can_be_listed():
+    from basicsr_ganzoo.cli.list import KIND_NAMES
+
+    assert tuple(KINDS) == KIND_NAMES

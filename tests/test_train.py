@@ -1,0 +1,192 @@
+"""``python -m basicsr_ganzoo.train``: a run from its option file, resuming, several processes, and users' mistakes."""
+
+import logging
+import socket
+
+import pytest
+import torch
+import yaml
+from _training import OPTIONS, run_python, write_option_file, write_pairs
+
+from basicsr_ganzoo.cli import main
+
+TRAIN = ('-m', 'basicsr_ganzoo.train', '-opt')
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger():
+    """BasicSR's logger keeps the streams and files of the first run of a process."""
+    from basicsr.utils.logger import initialized_logger
+
+    yield
+    logging.getLogger('basicsr').handlers.clear()
+    initialized_logger.clear()
+
+
+def networks(folder, iteration, name='gan_x4'):
+    models = folder / 'experiments' / name / 'models'
+    return {n: torch.load(models / f'net_{n}_{iteration}.pth', weights_only=True) for n in 'gd'}
+
+
+def test_an_option_file_trains_and_resumes_in_the_current_directory(tmp_path):
+    path = write_option_file(tmp_path)
+    first = run_python(*TRAIN, path, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert 'rho: ' in first.stderr
+    assert set(networks(tmp_path, 4)['g']) == {'params', 'params_ema'}
+
+    again = run_python(*TRAIN, path, '--auto_resume', '--force_yml', 'train:total_iter=6', cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert 'Resuming training from epoch: 1, iter: 4' in again.stderr
+    assert 'iter:       5' in again.stderr
+    old, new = networks(tmp_path, 4), networks(tmp_path, 6)
+    assert any(not torch.equal(old['g']['params'][k], new['g']['params'][k]) for k in old['g']['params'])
+
+
+def test_several_processes_train_on_cpus_and_keep_equal_networks(tmp_path):
+    path = write_option_file(tmp_path, network_d={'type': 'VGGDiscriminator', 'num_feat': 4, 'input_size': 32})
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    torchrun = ('-m', 'torch.distributed.run', '--nproc_per_node', 2, '--master_port', port)
+    done = run_python(*torchrun, *TRAIN, path, '--launcher', 'pytorch', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 'World size (gpu number): 2' in done.stderr
+    assert all(tensor.isfinite().all() for tensor in networks(tmp_path, 'latest')['g']['params'].values())
+
+
+def test_imports_make_own_networks_and_losses_known_by_name(tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text(
+        'from basicsr.utils.registry import LOSS_REGISTRY\n'
+        'from basicsr_ganzoo.losses.adversarial_loss import HingeGANLoss\n\n\n'
+        '@LOSS_REGISTRY.register()\n'
+        'class SoftHingeLoss(HingeGANLoss):\n'
+        '    def fake(self, x):\n'
+        '        return super().fake(x).square()\n'
+    )
+    path = write_option_file(tmp_path, imports=['own.py'], train__gan_opt={'type': 'SoftHingeLoss'}, total_iter=2)
+    done = run_python(*TRAIN, path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert networks(tmp_path, 2)
+
+
+def changed(**changes):
+    return lambda folder: write_option_file(folder, **changes)
+
+
+def text(content):
+    def write(folder):
+        (folder / 'option.yml').write_text(content)
+        return folder / 'option.yml'
+
+    return write
+
+
+def with_empty_folder(folder):
+    path = write_option_file(folder)
+    for picture in (folder / 'data').rglob('*.png'):
+        picture.unlink()
+    return path
+
+
+def with_unequal_folders(folder):
+    path = write_option_file(folder)
+    (folder / 'data/lq/0.png').unlink()
+    return path
+
+
+MISTAKES = {
+    'no such file': (lambda folder: folder / 'nowhere.yml', 'nowhere.yml'),
+    'no YAML': (text('name: [1, 2\nscale: 4'), 'is not YAML'),
+    'code in YAML': (text('name: !!python/object/apply:os.system ["touch owned"]'), 'is not YAML'),
+    'empty file': (text(''), 'holds no keys'),
+    'a key is missing': (changed(network_g=None), 'lacks network_g'),
+    'no training data': (changed(datasets__train=None), 'lacks datasets.train'),
+    'misspelt model': (changed(model_type='GanZooModel'), 'did you mean GANZooModel'),
+    'misspelt generator': (changed(network_g={'type': 'MSRResnet'}), 'network_g: '),
+    'misspelt discriminator': (changed(network_d={'type': 'UNetDiscriminator'}), 'network_d: '),
+    'misspelt option': (changed(network_d__num_feats=3), 'did you mean num_feat'),
+    'misspelt dataset': (changed(datasets__train__type='PairedImagDataset'), 'did you mean PairedImageDataset'),
+    'folder that is not there': (changed(datasets__train__dataroot_gt='nowhere'), 'datasets.train: '),
+    'dataset without io_backend': (changed(datasets__train__io_backend=None), 'io_backend'),
+    'empty folders': (with_empty_folder, '0 pictures are fewer'),
+    'fewer pictures than a batch': (changed(datasets__train__batch_size_per_gpu=5), 'dataset_enlarge_ratio'),
+    'unequal folders': (with_unequal_folders, 'datasets.train: '),
+    'pictures of another scale': (changed(scale=2), 'GT (64, 64) is not 2x multiplication of LQ (16, 16)'),
+    'crop larger than the pictures': (changed(datasets__train__gt_size=256), 'LQ (16, 16) is smaller'),
+    'crop below the minimum': (
+        changed(network_d={'type': 'PatchGANDiscriminator', 'num_layers': 5}),
+        'PatchGANDiscriminator needs H and W >= 96, got 32x32',
+    ),
+    'missing import': (changed(imports=['nowhere.py']), 'nowhere.py'),
+    'missing checkpoint': (changed(path__pretrain_network_d='nowhere.pth'), 'nowhere.pth'),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_mistake_is_one_sentence_and_exit_code_1(mistake, tmp_path, monkeypatch, capsys):
+    write, expected = MISTAKES[mistake]
+    path = write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(['train', '-opt', str(path)])
+    output = capsys.readouterr().err
+    message = output.splitlines()[-1]
+    assert stopped.value.code == 1
+    assert message.startswith('error: ')
+    assert expected in message
+    assert 'Traceback' not in output
+    assert not (tmp_path / 'owned').exists()
+
+
+def test_one_gpu_is_used_without_a_launcher_and_none_without_cuda(monkeypatch, capsys):
+    from basicsr_ganzoo.train import _usable_gpus
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    assert _usable_gpus({'num_gpu': 4, 'dist': False}) == 1
+    assert _usable_gpus({'num_gpu': 4, 'dist': True}) == 4
+    assert 'torchrun --nproc_per_node 4' in capsys.readouterr().out
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert _usable_gpus({'num_gpu': 1, 'dist': False}) == 0
+    assert 'CPU' in capsys.readouterr().out
+
+
+def shrunken(path, folder):
+    """A shipped option file on small pictures, with narrow networks and two steps for each of its parts."""
+    opt = yaml.safe_load(path.read_text())
+    scale = opt['scale']
+    for phase, block in opt['datasets'].items():
+        block.update(dataroot_gt=str(folder / 'data/gt'), dataroot_lq=str(folder / 'data/lq'), num_worker_per_gpu=0)
+        if phase == 'train':
+            block.update(gt_size=96, batch_size_per_gpu=2, dataset_enlarge_ratio=2)
+    for network in ('network_g', 'network_d'):
+        for key, small in {'num_feat': 4, 'num_block': 1, 'num_conv': 1, 'num_grow_ch': 4}.items():
+            if key in opt.get(network, {}):
+                opt[network][key] = small
+    opt['path']['pretrain_network_g'] = None
+    opt['train']['total_iter'] = 2
+    opt['train'].pop('perceptual_opt', None)
+    opt['logger'].update(print_freq=1, use_tb_logger=False)
+    write_pairs(folder / 'data', gt_size=96, scale=scale)
+    shrunk = folder / 'option.yml'
+    shrunk.write_text(yaml.safe_dump(opt))
+    return shrunk
+
+
+OPTION_FILES = sorted(OPTIONS.rglob('*.yml'))
+
+
+def test_there_are_option_files():
+    assert OPTION_FILES
+
+
+@pytest.mark.parametrize('path', OPTION_FILES, ids=lambda path: path.stem)
+def test_every_shipped_option_file_takes_two_steps(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(['train', '-opt', str(shrunken(path, tmp_path))])
+    assert not stopped.value.code
+    name = yaml.safe_load(path.read_text())['name']
+    saved = torch.load(tmp_path / 'experiments' / name / 'models' / 'net_g_latest.pth', weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in saved['params'].values())
