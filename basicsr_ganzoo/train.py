@@ -4,19 +4,29 @@ Experiments are written to, and resumed from, ``experiments/`` under the current
 """
 
 import argparse
-import contextlib
-import copy
 import importlib
 import importlib.util
 import os
-import random
 import sys
 from pathlib import Path
 
 from basicsr_ganzoo._options import OptionError, check_choice, lookup
 
-NEEDED = ('name', 'model_type', 'num_gpu', 'datasets', 'network_g', 'path', 'train', 'logger')
-TORCHRUN = 'torchrun --nproc_per_node {} -m basicsr_ganzoo.train ... --launcher pytorch'
+#: what BasicSR's pipeline reads without asking whether it is there
+NEEDED = (
+    'name',
+    'model_type',
+    'num_gpu',
+    'datasets.train.type',
+    'datasets.train.batch_size_per_gpu',
+    'datasets.train.num_worker_per_gpu',
+    'network_g.type',
+    'path',
+    'train.total_iter',
+    'logger.print_freq',
+    'logger.save_checkpoint_freq',
+)
+NEEDED_WITH_VAL = ('val.val_freq', 'val.save_img')
 
 
 def add_arguments(parser):
@@ -38,19 +48,18 @@ def run(args):
     from basicsr_ganzoo import _registry
 
     opt = read_options(args.opt)
+    _check_force_yml(args.force_yml, opt)
     _registry.import_submodules()
     from basicsr.utils.registry import MODEL_REGISTRY
 
+    from basicsr_ganzoo._pipeline import train_pipeline
+
     _import_plugins(opt.get('imports') or [], Path(args.opt).parent)
     lookup(MODEL_REGISTRY, opt['model_type'])
-    pipeline = importlib.import_module('basicsr.train')
-    repairs = {
-        'parse_options': _repaired_parse_options(pipeline.parse_options),
-        'build_dataset': _repaired_build_dataset(pipeline.build_dataset),
-        'load_resume_state': load_resume_state,
-    }
-    with _replaced(pipeline, repairs), _replaced(sys, {'argv': _basicsr_argv(args)}):
-        pipeline.train_pipeline(os.getcwd())
+    try:
+        train_pipeline(_basicsr_argv(args), root=os.getcwd())
+    except PermissionError as error:
+        raise OptionError(f'cannot write there: {error}') from error
 
 
 def read_options(path):
@@ -69,135 +78,32 @@ def read_options(path):
         raise OptionError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
     if not isinstance(opt, dict):
         raise OptionError(f'{path} is no option file: it holds no keys')
-    missing = [key for key in NEEDED if key not in opt]
+    missing = [key for key in (*NEEDED, *(NEEDED_WITH_VAL if opt.get('val') else ())) if not _has(opt, key)]
     if missing:
         raise OptionError(f'{path} lacks {", ".join(missing)}')
-    if 'train' not in opt['datasets']:
-        raise OptionError(f'{path} lacks datasets.train')
     return opt
 
 
-def load_resume_state(opt):
-    """The training state to go on from, or None; found where this run writes, and loaded to the CPU."""
-    import torch
-    from basicsr.utils import check_resume
+def _has(opt, dotted_key):
+    for key in dotted_key.split('.'):
+        if not isinstance(opt, dict) or opt.get(key) is None:
+            return False
+        opt = opt[key]
+    return True
 
-    path = opt['path'].get('resume_state')
-    if opt['auto_resume']:
-        states = list(Path(opt['path']['training_states']).glob('*.state'))
-        path = max(states, key=lambda state: int(state.stem), default=None)
-        print(f'resuming from {path}' if path else f'nothing to resume in {opt["path"]["training_states"]}')
-    if not path:
-        return None
-    if not Path(path).is_file():
-        raise OptionError(f'path.resume_state names no file: {path}')
-    opt['path']['resume_state'] = str(path)
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    check_resume(opt, state['iter'])
-    return state
+
+def _check_force_yml(entries, opt):
+    for entry in entries or []:
+        key, equals, _ = entry.partition('=')
+        *parents, last = (part.strip() for part in key.split(':'))
+        if not equals or not last or (parents and not _has(opt, '.'.join(parents))):
+            raise OptionError(f'--force_yml wants KEY:KEY=VALUE with keys of the option file, got {entry!r}')
 
 
 def _basicsr_argv(args):
     argv = ['train', '-opt', args.opt, '--launcher', args.launcher]
     argv += [flag for flag, wanted in (('--auto_resume', args.auto_resume), ('--debug', args.debug)) if wanted]
     return argv + (['--force_yml', *args.force_yml] if args.force_yml else [])
-
-
-def _repaired_parse_options(parse_options):
-    def parse(root_path, is_train=True):
-        with _replaced(importlib.import_module('basicsr.utils.options'), {'init_dist': _init_dist}):
-            opt, args = parse_options(root_path, is_train)
-        opt['num_gpu'] = _usable_gpus(opt)
-        return opt, args
-
-    return parse
-
-
-def _init_dist(launcher, **kwargs):
-    """BasicSR's ``init_dist``, which knows GPUs only, and gloo where there are none."""
-    import torch
-    from basicsr.utils.dist_util import init_dist
-
-    if torch.cuda.is_available() or launcher != 'pytorch':
-        init_dist(launcher, **kwargs)
-    elif 'RANK' not in os.environ:
-        raise OptionError(
-            '--launcher pytorch belongs to torchrun: torchrun --nproc_per_node 2 -m basicsr_ganzoo.train ...'
-        )
-    else:
-        torch.distributed.init_process_group('gloo')
-
-
-def _usable_gpus(opt):
-    """Without CUDA 0, whatever the option file says; without a launcher at most 1, whatever the machine has."""
-    import torch
-
-    wanted = opt['num_gpu']
-    if wanted and not torch.cuda.is_available():
-        print('no CUDA device: training on the CPU')
-        return 0
-    if not opt['dist'] and wanted > 1:
-        print(
-            f'training on one of {wanted} GPUs; for all: torchrun --nproc_per_node {wanted} -m basicsr_ganzoo.train ...'
-        )
-        return 1
-    return wanted
-
-
-def _repaired_build_dataset(build_dataset):
-    def build(block):
-        where = f'datasets.{block["phase"]}'
-        try:
-            _check_dataset_type(block)
-            dataset = build_dataset(block)
-            if block['phase'] == 'train':
-                _check_train_set(dataset, block)
-        except KeyError as error:
-            raise OptionError(f'{where} lacks {error}') from error
-        except (AssertionError, NotImplementedError, OSError, TypeError, ValueError) as error:
-            raise OptionError(f'{where}: {_one_line(error)}') from error
-        return dataset
-
-    return build
-
-
-def _one_line(error):
-    # BasicSR raises some errors with a message in two arguments.
-    text = ''.join(error.args) if all(isinstance(arg, str) for arg in error.args) else str(error)
-    return ' '.join(text.split())
-
-
-def _check_dataset_type(block):
-    from basicsr.utils.registry import DATASET_REGISTRY
-
-    lookup(DATASET_REGISTRY, block['type'])
-
-
-def _check_train_set(dataset, block):
-    batch = block['batch_size_per_gpu']
-    if len(dataset) * block.get('dataset_enlarge_ratio', 1) < batch:
-        ratio = -(-batch // max(len(dataset), 1))
-        raise OptionError(
-            f'{len(dataset)} pictures are fewer than a batch of {batch}; '
-            f'set dataset_enlarge_ratio to {ratio} or more, or a smaller batch_size_per_gpu'
-        )
-    # The first picture tells whether scale and gt_size fit; a copy reads it, so that workers open files of their own.
-    with _unchanged_randomness():
-        copy.deepcopy(dataset)[0]
-
-
-@contextlib.contextmanager
-def _unchanged_randomness():
-    import numpy as np
-    import torch
-
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
 
 
 def _import_plugins(names, folder):
@@ -213,18 +119,6 @@ def _import_plugins(names, folder):
                 importlib.import_module(name)
         except (FileNotFoundError, ModuleNotFoundError) as error:
             raise OptionError(f'imports: cannot import {name}: {error}') from error
-
-
-@contextlib.contextmanager
-def _replaced(owner, attributes):
-    before = {name: getattr(owner, name) for name in attributes}
-    for name, value in attributes.items():
-        setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(owner, name, value)
 
 
 def main():

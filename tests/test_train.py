@@ -101,8 +101,11 @@ MISTAKES = {
     'no YAML': (text('name: [1, 2\nscale: 4'), 'is not YAML'),
     'code in YAML': (text('name: !!python/object/apply:os.system ["touch owned"]'), 'is not YAML'),
     'empty file': (text(''), 'holds no keys'),
-    'a key is missing': (changed(network_g=None), 'lacks network_g'),
+    'a key is missing': (changed(network_g=None), 'lacks network_g.type'),
     'no training data': (changed(datasets__train=None), 'lacks datasets.train'),
+    'no number of iterations': (changed(train__total_iter=None), 'lacks train.total_iter'),
+    'no validation frequency': (changed(val__val_freq=None), 'lacks val.val_freq'),
+    'path without keys': (changed(path=None), 'lacks path'),
     'misspelt model': (changed(model_type='GanZooModel'), 'did you mean GANZooModel'),
     'misspelt generator': (changed(network_g={'type': 'MSRResnet'}), 'network_g: '),
     'misspelt discriminator': (changed(network_d={'type': 'UNetDiscriminator'}), 'network_d: '),
@@ -140,15 +143,34 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(mistake, tmp_path, monkeypatc
     assert not (tmp_path / 'owned').exists()
 
 
+@pytest.mark.parametrize('entry', ['train:total_iter', 'trian:total_iter=6', '=6'])
+def test_a_wrong_force_yml_is_one_sentence(entry, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(['train', '-opt', str(write_option_file(tmp_path)), '--force_yml', entry])
+    assert stopped.value.code == 1
+    assert repr(entry) in capsys.readouterr().err
+
+
+def test_a_damaged_state_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    states = tmp_path / 'experiments/gan_x4/training_states'
+    states.mkdir(parents=True)
+    (states / '4.state').write_bytes(b'PK half a file')
+    with pytest.raises(SystemExit) as stopped:
+        main(['train', '-opt', str(write_option_file(tmp_path)), '--auto_resume'])
+    assert stopped.value.code == 1
+    assert '4.state is damaged' in capsys.readouterr().err
+
+
 def test_one_gpu_is_used_without_a_launcher_and_none_without_cuda(monkeypatch, capsys):
-    from basicsr_ganzoo.train import _usable_gpus
+    from basicsr_ganzoo._pipeline import usable_gpus
 
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    assert _usable_gpus({'num_gpu': 4, 'dist': False}) == 1
-    assert _usable_gpus({'num_gpu': 4, 'dist': True}) == 4
+    assert usable_gpus({'num_gpu': 4, 'dist': False}) == 1
+    assert usable_gpus({'num_gpu': 4, 'dist': True}) == 4
     assert 'torchrun --nproc_per_node 4' in capsys.readouterr().out
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    assert _usable_gpus({'num_gpu': 1, 'dist': False}) == 0
+    assert usable_gpus({'num_gpu': 1, 'dist': False}) == 0
     assert 'CPU' in capsys.readouterr().out
 
 

@@ -18,7 +18,7 @@ CONV_NORMS = {
 
 
 def check_image(net, image):
-    """Raise ``OptionError``, a ``ValueError``, unless ``image`` is (N, num_in_ch, H, W) with both sides at least ``net.min_size``."""
+    """Raise ``OptionError``, a ``ValueError``, unless ``image`` is (N, num_in_ch, H, W) with sides >= ``min_size``."""
     name = type(net).__name__
     if image.ndim != 4 or image.shape[1] != net.num_in_ch:
         raise OptionError(f'{name} needs an image of shape (N, {net.num_in_ch}, H, W), got {tuple(image.shape)}')

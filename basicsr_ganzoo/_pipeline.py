@@ -1,0 +1,144 @@
+"""BasicSR's ``train_pipeline`` with the repairs that today's PyTorch, a CPU and a user's mistakes call for."""
+
+import contextlib
+import copy
+import importlib
+import os
+import pickle
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from basicsr.utils import check_resume, dist_util
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from basicsr_ganzoo._options import OptionError, lookup
+
+TORCHRUN = 'torchrun --nproc_per_node {} -m basicsr_ganzoo.train ... --launcher pytorch'
+
+
+def train_pipeline(argv, root):
+    """Run BasicSR's pipeline with the command line ``argv``; it writes to, and resumes from, ``root``/experiments."""
+    pipeline = importlib.import_module('basicsr.train')
+    repairs = {
+        'parse_options': _repaired_parse_options(pipeline.parse_options),
+        'build_dataset': _repaired_build_dataset(pipeline.build_dataset),
+        'load_resume_state': load_resume_state,
+    }
+    with _replaced(pipeline, repairs), _replaced(sys, {'argv': argv}):
+        pipeline.train_pipeline(root)
+
+
+def load_resume_state(opt):
+    """The training state to go on from, or None; found where this run writes, and loaded to the CPU."""
+    path = opt['path'].get('resume_state')
+    if opt['auto_resume']:
+        states = list(Path(opt['path']['training_states']).glob('*.state'))
+        path = max(states, key=lambda state: int(state.stem), default=None)
+        print(f'resuming from {path}' if path else f'nothing to resume in {opt["path"]["training_states"]}')
+    if not path:
+        return None
+    if not Path(path).is_file():
+        raise OptionError(f'path.resume_state names no file: {path}')
+    opt['path']['resume_state'] = str(path)
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise OptionError(
+            f'{path} is damaged; remove it to resume from the state before: {_one_line(error)}'
+        ) from error
+    check_resume(opt, state['iter'])
+    return state
+
+
+def _repaired_parse_options(parse_options):
+    def parse(root_path, is_train=True):
+        with _replaced(importlib.import_module('basicsr.utils.options'), {'init_dist': _init_dist}):
+            opt, args = parse_options(root_path, is_train)
+        opt['num_gpu'] = usable_gpus(opt)
+        return opt, args
+
+    return parse
+
+
+def _init_dist(launcher, **kwargs):
+    """BasicSR's ``init_dist``, which knows GPUs only, and gloo where there are none."""
+    if torch.cuda.is_available() or launcher != 'pytorch':
+        dist_util.init_dist(launcher, **kwargs)
+    elif 'RANK' not in os.environ:
+        raise OptionError(f'--launcher pytorch belongs to torchrun: {TORCHRUN.format(2)}')
+    else:
+        torch.distributed.init_process_group('gloo')
+
+
+def usable_gpus(opt):
+    """Without CUDA 0, whatever the option file says; without a launcher at most 1, whatever the machine has."""
+    wanted = opt['num_gpu']
+    if wanted and not torch.cuda.is_available():
+        print('no CUDA device: training on the CPU')
+        return 0
+    if not opt['dist'] and wanted > 1:
+        print(f'training on one of {wanted} GPUs; for all of them: {TORCHRUN.format(wanted)}')
+        return 1
+    return wanted
+
+
+def _repaired_build_dataset(build_dataset):
+    def build(block):
+        where = f'datasets.{block["phase"]}'
+        try:
+            lookup(DATASET_REGISTRY, block['type'])
+            dataset = build_dataset(block)
+            if block['phase'] == 'train':
+                _check_train_set(dataset, block)
+        except KeyError as error:
+            raise OptionError(f'{where} lacks {error}') from error
+        except (AssertionError, NotImplementedError, OSError, TypeError, ValueError) as error:
+            raise OptionError(f'{where}: {_one_line(error)}') from error
+        return dataset
+
+    return build
+
+
+def _one_line(error):
+    # BasicSR raises some errors with a message in two arguments.
+    text = ''.join(error.args) if all(isinstance(arg, str) for arg in error.args) else str(error)
+    return ' '.join(text.split())
+
+
+def _check_train_set(dataset, block):
+    batch = block['batch_size_per_gpu']
+    if len(dataset) * block.get('dataset_enlarge_ratio', 1) < batch:
+        ratio = -(-batch // max(len(dataset), 1))
+        raise OptionError(
+            f'{len(dataset)} pictures are fewer than a batch of {batch}; '
+            f'set dataset_enlarge_ratio to {ratio} or more, or a smaller batch_size_per_gpu'
+        )
+    # The first picture tells whether scale and gt_size fit; a copy reads it, so that workers open files of their own.
+    with _unchanged_randomness():
+        copy.deepcopy(dataset)[0]
+
+
+@contextlib.contextmanager
+def _unchanged_randomness():
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+@contextlib.contextmanager
+def _replaced(owner, attributes):
+    before = {name: getattr(owner, name) for name in attributes}
+    for name, value in attributes.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
