@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import PurePath
 
+PYPI_NAMES = {'PIL': 'pillow', 'cv2': 'opencv-python', 'skimage': 'scikit-image', 'yaml': 'pyyaml'}
 FUNCTIONAL_TENSOR = 'torchvision.transforms.functional_tensor'
 
 
@@ -39,9 +40,17 @@ def started_as_command():
     if multiprocessing.parent_process() is not None:
         return False
     if sys.argv and sys.argv[0] == '-m':  # what the interpreter leaves there while it looks for the module
-        module = sys.orig_argv[sys.orig_argv.index('-m') + 1]
-        return module.split('.')[0] == 'basicsr_ganzoo'
+        return _module_argument(sys.orig_argv).split('.')[0] == 'basicsr_ganzoo'
     return bool(sys.argv) and PurePath(sys.argv[0]).name in {'ganzoo', 'ganzoo.exe', 'ganzoo-script.py'}
+
+
+def _module_argument(argv):
+    """The module of ``python -m MODULE``, also as ``-mMODULE`` or behind other flags as in ``-um MODULE``."""
+    for index, argument in enumerate(argv[1:], start=1):
+        found = re.match(r'-[a-bd-ln-zA-VYZ]*m(.*)', argument)
+        if found:
+            return found[1] or ''.join(argv[index + 1 : index + 2])
+    return ''
 
 
 def import_basicsr():
@@ -64,8 +73,14 @@ def import_basicsr():
 
 
 def _missing(error):
-    if error.name != 'basicsr':
-        return f'BasicSR needs the package {error.name!r}, which is not installed; pip install {error.name}'
+    name = error.name or ''
+    if name.startswith('basicsr.'):
+        return (
+            f'BasicSR is incomplete: it lacks {name}, as a clone does that was never installed; '
+            'run pip install -e . in the clone, or pip install "basicsr>=1.4.2"'
+        )
+    if name != 'basicsr':
+        return f'BasicSR needs the package {name!r}, which is not installed; pip install {PYPI_NAMES.get(name, name)}'
     if sys.version_info >= (3, 13):
         return (
             'BasicSR is not installed, and pip cannot build it on Python 3.13 or later; build its wheel with an older '

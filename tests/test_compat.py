@@ -1,0 +1,252 @@
+"""BasicSR on a torchvision without ``functional_tensor``, errors about broken installations, the command's start."""
+
+import importlib
+import importlib.machinery
+import multiprocessing
+import sys
+
+import pytest
+from torchvision.transforms import functional
+
+from basicsr_ganzoo import _compat
+from basicsr_ganzoo._compat import FUNCTIONAL_TENSOR, DependencyError
+
+COUNT_FINDERS = "sum(type(finder).__name__ == '_FunctionalTensorFinder' for finder in sys.meta_path)"
+
+
+# ------------------------------------------------------------------ torchvision.transforms.functional_tensor
+
+
+def test_installing_again_adds_no_second_finder_and_the_finder_stands_last():
+    before = list(sys.meta_path)
+    _compat.install()
+    assert sys.meta_path == before
+    assert sum(isinstance(finder, _compat._FunctionalTensorFinder) for finder in sys.meta_path) == 1
+
+
+def test_finder_supplies_the_dropped_module_and_nothing_else():
+    finder = _compat._FunctionalTensorFinder()
+    for name in ('torchvision.transforms', 'torchvision.transforms.functional', 'functional_tensor', 'basicsr'):
+        assert finder.find_spec(name) is None
+    module = importlib.util.module_from_spec(finder.find_spec(FUNCTIONAL_TENSOR))
+    finder.exec_module(module)
+    assert module.rgb_to_grayscale is functional.rgb_to_grayscale
+
+
+def test_import_of_basicsr_works_where_torchvision_dropped_the_module(fresh_python):
+    code = f"""
+import importlib.machinery, sys, torchvision.transforms
+search = importlib.machinery.PathFinder.find_spec
+# On an old torchvision the module is there; make it missing.
+importlib.machinery.PathFinder.find_spec = lambda name, *args: (
+    None if name == {FUNCTIONAL_TENSOR!r} else search(name, *args)
+)
+try:
+    import {FUNCTIONAL_TENSOR}
+except ModuleNotFoundError:
+    print('really missing')
+from basicsr_ganzoo import _compat
+importlib.reload(_compat).install()
+print('finders', {COUNT_FINDERS})
+import basicsr
+from basicsr.data import degradations
+from torchvision.transforms import functional
+print('same function', degradations.rgb_to_grayscale is functional.rgb_to_grayscale)
+"""
+    done = fresh_python(code)
+    assert done.stdout.splitlines() == ['really missing', 'finders 1', 'same function True'], done.stderr
+
+
+def test_finder_is_not_asked_where_torchvision_has_the_module(fresh_python, tmp_path):
+    (tmp_path / 'functional_tensor.py').write_text('def rgb_to_grayscale(image): return "of torchvision"\n')
+    code = f"""
+import sys, torchvision.transforms
+torchvision.transforms.__path__.append({str(tmp_path)!r})
+import basicsr_ganzoo
+from basicsr.data import degradations
+print(degradations.rgb_to_grayscale(None), sys.modules[{FUNCTIONAL_TENSOR!r}].__file__)
+"""
+    done = fresh_python(code)
+    assert done.stdout.split('\n')[0] == f'of torchvision {tmp_path / "functional_tensor.py"}', done.stderr
+
+
+# ------------------------------------------------------------------ missing or broken packages
+
+
+@pytest.fixture
+def basicsr_raises(monkeypatch):
+    """Call with an error to let ``import basicsr`` raise it."""
+
+    class Finder(importlib.machinery.PathFinder):
+        error = None
+
+        @classmethod
+        def find_spec(cls, name, path=None, target=None):
+            if name == 'basicsr':
+                raise cls.error
+
+    def let_raise(error):
+        Finder.error = error
+        monkeypatch.delitem(sys.modules, 'basicsr')
+        monkeypatch.setattr(sys, 'meta_path', [Finder, *sys.meta_path])
+
+    return let_raise
+
+
+def no_module(name):
+    return ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        RuntimeError('operator torchvision::nms does not exist'),
+        RuntimeError("Couldn't load custom C++ ops: torchvision::nms"),
+        OSError('/x/torchvision/_C.so: undefined symbol: _ZN3c106detail14torchCheckFailEPKcS2_jRKSs'),
+        ImportError('/x/torchvision/_C.so: undefined symbol: _ZN5torch8autograd'),
+    ],
+    ids=str,
+)
+def test_torchvision_of_another_build_is_named_with_the_command_that_mends_it(error, basicsr_raises):
+    basicsr_raises(error)
+    with pytest.raises(DependencyError, match='pip install --force-reinstall torch torchvision') as caught:
+        _compat.import_basicsr()
+    assert str(error) in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        RuntimeError('CUDA error: out of memory'),
+        ImportError("cannot import name 'trapz' from 'numpy'"),
+        OSError('/x/libGL.so.1: cannot open shared object file'),
+        ImportError('/x/cv2.so: undefined symbol: png_set_longjmp_fn'),
+        ValueError('numpy.dtype size changed'),
+    ],
+    ids=str,
+)
+def test_other_errors_at_the_import_of_basicsr_pass_through_unchanged(error, basicsr_raises):
+    basicsr_raises(error)
+    with pytest.raises(type(error)) as caught:
+        _compat.import_basicsr()
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ('version', 'command'),
+    [
+        ((3, 12, 1), 'pip install "basicsr>=1.4.2"'),
+        ((3, 13, 0), 'python3.12 -m pip wheel --no-deps basicsr && pip install basicsr-'),
+        ((3, 14, 0), 'python3.12 -m pip wheel --no-deps basicsr && pip install basicsr-'),
+    ],
+)
+def test_missing_basicsr_is_named_with_the_command_that_mends_it(version, command, basicsr_raises, monkeypatch):
+    basicsr_raises(no_module('basicsr'))
+    monkeypatch.setattr(sys, 'version_info', version)
+    with pytest.raises(DependencyError, match='BasicSR is not installed') as caught:
+        _compat.import_basicsr()
+    assert command in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('module', 'package'),
+    [
+        ('torch', 'torch'),
+        ('torchvision', 'torchvision'),
+        ('addict', 'addict'),
+        ('lmdb', 'lmdb'),
+        ('cv2', 'opencv-python'),
+        ('yaml', 'pyyaml'),
+        ('PIL', 'pillow'),
+        ('skimage', 'scikit-image'),
+    ],
+)
+def test_package_that_basicsr_misses_is_named_with_the_command_that_installs_it(module, package, basicsr_raises):
+    basicsr_raises(no_module(module))
+    with pytest.raises(DependencyError) as caught:
+        _compat.import_basicsr()
+    assert repr(module) in str(caught.value)
+    assert str(caught.value).lower().endswith(f'pip install {package}')
+
+
+def test_missing_part_of_basicsr_is_not_taken_for_a_package_to_install(basicsr_raises):
+    """A clone of BasicSR that was never installed lacks ``basicsr/version.py``."""
+    basicsr_raises(no_module('basicsr.version'))
+    with pytest.raises(ImportError) as caught:
+        _compat.import_basicsr()
+    assert 'pip install basicsr.version' not in str(caught.value)
+
+
+def test_import_of_the_package_without_basicsr_says_how_to_install_it(fresh_python):
+    done = fresh_python("import sys; sys.modules['basicsr'] = None; import basicsr_ganzoo")
+    assert done.returncode == 1
+    assert 'DependencyError: BasicSR is not installed' in done.stderr.splitlines()[-1]
+
+
+def test_import_of_the_package_with_a_mismatched_torchvision_says_how_to_mend_it(fresh_python, tmp_path):
+    package = tmp_path / 'torchvision'
+    package.mkdir()
+    (package / '__init__.py').write_text('raise RuntimeError("operator torchvision::nms does not exist")\n')
+    done = fresh_python('import basicsr_ganzoo', tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert 'DependencyError: torchvision cannot work with the installed torch' in last
+    assert 'pip install --force-reinstall torch torchvision' in last
+
+
+# ------------------------------------------------------------------ started as a command
+
+
+@pytest.mark.parametrize(
+    ('argv', 'orig_argv', 'expected'),
+    [
+        (['/usr/bin/ganzoo', 'list'], ['python', '/usr/bin/ganzoo', 'list'], True),
+        (['ganzoo.exe', 'list'], ['python.exe', 'ganzoo.exe', 'list'], True),
+        (['bin/ganzoo-script.py'], ['python', 'bin/ganzoo-script.py'], True),
+        (['-m', 'list'], ['python', '-m', 'basicsr_ganzoo', 'list'], True),
+        (['-m', '-opt', 'x.yml'], ['python', '-u', '-m', 'basicsr_ganzoo.train', '-opt', 'x.yml'], True),
+        (['-m'], ['python', '-X', 'importtime', '-m', 'basicsr_ganzoo.cli'], True),
+        (['-m'], ['python', '-mbasicsr_ganzoo'], True),
+        (['-m'], ['python', '-um', 'basicsr_ganzoo'], True),
+        (['-m'], ['python', '-Imbasicsr_ganzoo.train'], True),
+        (['-m'], ['python', '-um', 'pytest'], False),
+        (['-m'], ['python', '-mpytest'], False),
+        (['-m'], ['python', '-m', 'pytest'], False),
+        (['-m'], ['python', '-m', 'basicsr_ganzoo_extra'], False),
+        (['-m'], ['python', '-m', 'my.basicsr_ganzoo'], False),
+        (['-m'], ['python', '-m', 'torch.distributed.run', '-m', 'basicsr_ganzoo.train'], False),
+        (['basicsr/train.py'], ['python', 'basicsr/train.py'], False),
+        (['/repo/ganzoo/train.py', '-opt', 'ganzoo'], ['python', '/repo/ganzoo/train.py', '-opt', 'ganzoo'], False),
+        (['ganzoo.py'], ['python', 'ganzoo.py'], False),
+        (['-c'], ['python', '-c', 'import basicsr_ganzoo'], False),
+        (['-c', '-m'], ['python', '-c', 'import basicsr_ganzoo', '-m'], False),
+        ([''], ['python'], False),
+        ([], ['python'], False),
+    ],
+    ids=str,
+)
+def test_started_as_command(argv, orig_argv, expected, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', argv)
+    monkeypatch.setattr(sys, 'orig_argv', orig_argv)
+    assert _compat.started_as_command() is expected
+
+
+@pytest.mark.parametrize('argv', [['/usr/bin/ganzoo', 'demo'], ['-m', 'demo']], ids=str)
+def test_worker_process_of_the_command_registers_like_any_other_process(argv, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', argv)
+    monkeypatch.setattr(sys, 'orig_argv', ['python', '-m', 'basicsr_ganzoo', 'demo'])
+    assert _compat.started_as_command()
+    monkeypatch.setattr(multiprocessing, 'parent_process', lambda: object())
+    assert not _compat.started_as_command()
+
+
+def test_started_as_command_the_package_imports_neither_torch_nor_basicsr(fresh_python):
+    code = """
+import sys
+sys.argv = ['/usr/bin/ganzoo', '--help']
+import basicsr_ganzoo
+print([name for name in ('torch', 'torchvision', 'basicsr') if name in sys.modules], basicsr_ganzoo.__version__)
+"""
+    done = fresh_python(code)
+    assert done.stdout.startswith('[] 0.'), done.stderr
