@@ -73,7 +73,12 @@ def test_forward_cost_needs_no_numbers_and_equals_the_cost_of_a_real_pass():
 
 @pytest.mark.parametrize(
     ('name', 'field'),
-    [('PatchGANDiscriminator', 70), ('PixelGANDiscriminator', 1), ('UNetSNDiscriminator', 64), ('VGGDiscriminator', None)],
+    [
+        ('PatchGANDiscriminator', 70),
+        ('PixelGANDiscriminator', 1),
+        ('UNetSNDiscriminator', 64),
+        ('VGGDiscriminator', None),
+    ],
 )
 def test_receptive_field_is_what_is_known_of_the_network(name, field):
     assert cost.receptive_field(entries('archs')[name]) == field

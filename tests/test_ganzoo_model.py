@@ -228,7 +228,10 @@ def gan():
 
 
 MISTAKES = {
-    'misspelt discriminator': (lambda: replaced(gan(), 'UNetSNDiscriminatr', 'network_d', 'type'), 'UNetSNDiscriminator'),
+    'misspelt discriminator': (
+        lambda: replaced(gan(), 'UNetSNDiscriminatr', 'network_d', 'type'),
+        'UNetSNDiscriminator',
+    ),
     'misspelt loss': (lambda: replaced(gan(), 'HingeGanLoss', 'train', 'gan_opt', 'type'), 'HingeGANLoss'),
     'unknown argument': (lambda: replaced(gan(), 3, 'network_d', 'num_layer'), 'did you mean num_layers'),
     'wrong norm': (lambda: replaced(gan(), 'spectal', 'network_d', 'norm'), 'did you mean spectral'),

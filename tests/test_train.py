@@ -43,7 +43,7 @@ def test_an_option_file_trains_and_resumes_in_the_current_directory(tmp_path):
     assert any(not torch.equal(old['g']['params'][k], new['g']['params'][k]) for k in old['g']['params'])
 
 
-def test_several_processes_train_on_cpus_and_keep_equal_networks(tmp_path):
+def test_several_processes_train_on_cpus(tmp_path):
     path = write_option_file(tmp_path, network_d={'type': 'VGGDiscriminator', 'num_feat': 4, 'input_size': 32})
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
