@@ -2,9 +2,10 @@
 
 import argparse
 import importlib
+import os
 import sys
 
-VERBS = ('list', 'show', 'train', 'run')
+VERBS = ('demo', 'list', 'show', 'train', 'run')
 
 
 def main(argv=None):
@@ -26,6 +27,9 @@ def report_mistakes(function, *args):
     except KeyboardInterrupt:
         print('stopped by the keyboard', file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `ganzoo list | head`; without this, Python would complain once more when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -1,0 +1,1 @@
+"""What ``ganzoo demo`` does, step by step: data, training, scores, figures, report."""

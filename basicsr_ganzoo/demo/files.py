@@ -1,0 +1,30 @@
+"""The folder of a demo: may we write to it, and how a file gets there whole or not at all."""
+
+import contextlib
+import os
+
+from basicsr_ganzoo._options import OptionError
+
+FIRST, LAST = 'demo_l1.yml', 'report.json'  # of the files that a demo writes
+
+
+def check_folder(out):
+    """Raise ``OptionError`` unless ``out`` can be made, is empty, or holds a former demo. Writes nothing."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise OptionError(f'--out {out} cannot be a folder, because {there} is a file; give another --out')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OptionError(f'--out {out} cannot be written: no permission to write to {there}; give another --out')
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).is_file() for name in (FIRST, LAST)):
+        raise OptionError(f'--out {out} holds other files and no former demo (no {LAST}); give another --out')
+
+
+@contextlib.contextmanager
+def whole_file(path):
+    """Give a path to write to; the file gets its name ``path`` only when the block has ended well."""
+    part = path.with_name(f'.part-{path.name}')
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
