@@ -1,0 +1,77 @@
+"""Upscale a picture, or a folder of pictures, with a trained generator; the network is recognised from the file."""
+
+from pathlib import Path
+
+
+def add_arguments(parser):
+    parser.add_argument('-m', dest='checkpoint', required=True, metavar='FILE', help='generator: .pth or .safetensors')
+    parser.add_argument('-i', dest='source', required=True, metavar='PATH', help='a picture, or a folder of pictures')
+    parser.add_argument('-o', dest='out', required=True, type=Path, metavar='PATH', help='a .png file, or a folder')
+    parser.add_argument('--tile', type=int, default=0, metavar='N', help='side of LQ tiles in pixels; 0: no tiles')
+    parser.add_argument('--device', help='cpu, cuda, ... (default: cuda if there is one)')
+
+
+def run(args):
+    from rich.progress import track
+
+    from basicsr_ganzoo import upscaling
+    from basicsr_ganzoo._options import OptionError
+
+    if args.tile < 0:
+        raise OptionError(f'--tile needs to be 0 or more pixels, got {args.tile}')
+    jobs = _jobs(upscaling.pictures_in(args.source), Path(args.source), args.out)
+    model = upscaling.load_generator(args.checkpoint, _device(args.device))
+    print(f'{model.architecture.name} x{model.scale} on {model.device}')
+    skipped = []
+    for source, target in track(jobs, description='upscaling'):
+        try:
+            picture = upscaling.read_picture(source)
+        except OptionError as error:
+            skipped.append(str(error))
+            continue
+        _write(upscaling.upscale_picture(model, picture, args.tile), target)
+    if skipped:
+        more = f' (and {len(skipped) - 1} more)' if len(skipped) > 1 else ''
+        raise OptionError(f'{skipped[0]}{more}; the others are done')
+
+
+def _jobs(pictures, source, out):
+    """Pairs of source and target files. A single picture may be given a file name, a folder keeps its tree as PNG."""
+    from basicsr_ganzoo._options import OptionError
+
+    if source.is_file() and out.suffix:
+        return [(source, out)]
+    if out.is_file():
+        raise OptionError(f'-o {out} is a file, but {source} is a folder; give a folder')
+    targets = [out / relative.with_suffix('.png') for _, relative in pictures]
+    for index, target in enumerate(targets):
+        if target in targets[:index] or target.resolve() == pictures[index][0].resolve():
+            raise OptionError(f'-o {out}: {target} would be written over; give another folder, or rename a picture')
+    return [(picture, target) for (picture, _), target in zip(pictures, targets, strict=True)]
+
+
+def _device(name):
+    import torch
+
+    from basicsr_ganzoo._options import OptionError
+
+    try:
+        device = torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        raise OptionError(f'--device {name} cannot be used: {str(error).splitlines()[0]}') from error
+    return device
+
+
+def _write(picture, target):
+    import cv2
+
+    from basicsr_ganzoo._options import OptionError
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        done = cv2.imwrite(str(target), picture)
+    except (OSError, cv2.error) as error:
+        raise OptionError(f'cannot write {target}: {" ".join(str(error).split())}') from error
+    if not done:
+        raise OptionError(f'cannot write {target}')

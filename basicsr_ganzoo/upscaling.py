@@ -1,0 +1,113 @@
+"""Pictures through a trained generator: any file that spandrel knows, in tiles if memory is short."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from basicsr_ganzoo._options import OptionError
+
+EXTENSIONS = {'.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'}
+OVERLAP = 32  # pixels of LQ around a tile that are computed and thrown away, so that tiles meet without a seam
+
+
+def load_generator(path, device='cpu'):
+    """Load a generator; spandrel finds out from the file which network it is. Returns spandrel's descriptor.
+
+    Raises:
+        OptionError: no such file, or no generator from picture to picture that spandrel knows.
+    """
+    from spandrel import ImageModelDescriptor, ModelLoader
+
+    if not Path(path).is_file():
+        raise OptionError(f'-m names no file: {path}')
+    try:
+        model = ModelLoader(device=device).load_from_file(path)
+    except Exception as error:  # spandrel and torch raise many kinds for a file that is none of theirs
+        reason = ' '.join(str(error).split())[:200]
+        raise OptionError(f'{path} is no generator that spandrel knows ({type(error).__name__}: {reason})') from error
+    if not isinstance(model, ImageModelDescriptor):
+        raise OptionError(f'{path} is a {model.architecture.name}, which does not turn one picture into another')
+    return model.eval()
+
+
+@torch.no_grad()
+def upscale_tensor(model, image, tile=0):
+    """Upscale an image (N, C, H, W) in 0..1 with a spandrel model to (N, C, H * scale, W * scale).
+
+    Args:
+        model: what :func:`load_generator` returns.
+        image: on the model's device.
+        tile: side in pixels of the LQ tiles; 0 takes the picture whole.
+    """
+    height, width = image.shape[-2:]
+    if not tile:
+        return model(image)
+    rows = []
+    for top in range(0, height, tile):
+        row = [_upscale_tile(model, image, top, left, tile) for left in range(0, width, tile)]
+        rows.append(torch.cat(row, dim=-1))
+    return torch.cat(rows, dim=-2)
+
+
+def _upscale_tile(model, image, top, left, tile):
+    bottom, right = min(top + tile, image.shape[-2]), min(left + tile, image.shape[-1])
+    y, x = max(top - OVERLAP, 0), max(left - OVERLAP, 0)
+    out = model(image[..., y : bottom + OVERLAP, x : right + OVERLAP])
+    s = model.scale
+    return out[..., (top - y) * s : (bottom - y) * s, (left - x) * s : (right - x) * s]
+
+
+def upscale_picture(model, picture, tile=0):
+    """Upscale a picture as cv2 reads it: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, of 8 or 16 bits, which it keeps.
+
+    A grey picture and an alpha channel go through the network as three equal channels, of which the mean is kept.
+    """
+    white = np.iinfo(picture.dtype).max
+    planes = picture.astype(np.float32) / white
+    if planes.ndim == 2:
+        out = _through_network(model, np.repeat(planes[..., None], 3, axis=2), tile).mean(axis=2)
+    elif planes.shape[2] == 4:
+        alpha = _through_network(model, np.repeat(planes[..., 3:], 3, axis=2), tile).mean(axis=2, keepdims=True)
+        out = np.concatenate([_through_network(model, planes[..., :3], tile), alpha], axis=2)
+    else:
+        out = _through_network(model, planes, tile)
+    return (out.clip(0, 1) * white).round().astype(picture.dtype)
+
+
+def _through_network(model, bgr, tile):
+    rgb = np.ascontiguousarray(bgr[..., ::-1].transpose(2, 0, 1))
+    out = upscale_tensor(model, torch.from_numpy(rgb)[None].to(model.device), tile)[0]
+    return out.float().cpu().numpy().transpose(1, 2, 0)[..., ::-1]
+
+
+def pictures_in(path):
+    """The picture files at ``path``, a file or a folder (with what is below it), with their place relative to it.
+
+    Raises:
+        OptionError: there is nothing, or no picture.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [(path, Path(path.name))]
+    if not path.is_dir():
+        raise OptionError(f'-i names neither a picture nor a folder: {path}')
+    found = [file for file in sorted(path.rglob('*')) if file.suffix.lower() in EXTENSIONS]
+    if not found:
+        raise OptionError(f'{path} holds no pictures ({" ".join(sorted(EXTENSIONS))})')
+    return [(file, file.relative_to(path)) for file in found]
+
+
+def read_picture(path):
+    """Read a picture of 8 or 16 bits with all its channels.
+
+    Raises:
+        OptionError: the file is no such picture.
+    """
+    picture = (
+        cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+    )
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):
+        raise OptionError(f'{path} cannot be read as a picture of 8 or 16 bits')
+    return picture

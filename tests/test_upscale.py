@@ -1,0 +1,142 @@
+"""``ganzoo upscale``: from a saved generator to pictures."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from basicsr.archs.rrdbnet_arch import RRDBNet
+from basicsr.archs.srvgg_arch import SRVGGNetCompact
+
+from basicsr_ganzoo import upscaling
+from basicsr_ganzoo.cli import main
+
+SCALE = 4
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """A generator as GANZooModel saves it, whose logits see less than the overlap of two tiles."""
+    torch.manual_seed(0)
+    net = SRVGGNetCompact(num_feat=8, num_conv=4, upscale=SCALE)
+    path = tmp_path_factory.mktemp('model') / 'net_g_latest.pth'
+    torch.save({'params': net.state_dict(), 'params_ema': net.state_dict()}, path)
+    return path, net
+
+
+def picture(*shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+def upscale(capsys, *args):
+    with pytest.raises(SystemExit) as stopped:
+        main(['upscale', *map(str, args)])
+    captured = capsys.readouterr()
+    return stopped.value.code or 0, captured.out, captured.err
+
+
+def test_a_picture_becomes_what_the_network_makes_of_it(checkpoint, tmp_path, capsys):
+    path, net = checkpoint
+    image = picture(20, 31, 3)
+    cv2.imwrite(str(tmp_path / 'in.png'), image)
+    code, out, _ = upscale(capsys, '-m', path, '-i', tmp_path / 'in.png', '-o', tmp_path / 'out.png')
+    assert code == 0
+    assert f'x{SCALE}' in out
+    tensor = torch.from_numpy(image[..., ::-1].transpose(2, 0, 1) / 255).float()[None]
+    expected = net(tensor).clamp(0, 1)[0].detach().numpy().transpose(1, 2, 0)[..., ::-1] * 255
+    assert np.abs(cv2.imread(str(tmp_path / 'out.png')) - expected).max() <= 0.51
+
+
+def test_rrdb_is_recognised_too(tmp_path):
+    net = RRDBNet(3, 3, scale=SCALE, num_feat=8, num_block=1, num_grow_ch=32)
+    torch.save({'params_ema': net.state_dict()}, tmp_path / 'net_g.pth')
+    assert upscaling.load_generator(tmp_path / 'net_g.pth').scale == SCALE
+
+
+@pytest.mark.parametrize('tile', [7, 16, 40, 100])
+def test_tiles_make_the_same_picture_as_the_whole(checkpoint, tile):
+    model = upscaling.load_generator(checkpoint[0])
+    image = torch.rand(1, 3, 61, 50, generator=torch.Generator().manual_seed(0))
+    whole, tiled = upscaling.upscale_tensor(model, image), upscaling.upscale_tensor(model, image, tile)
+    assert tiled.shape == (1, 3, 61 * SCALE, 50 * SCALE)
+    torch.testing.assert_close(tiled, whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@pytest.mark.parametrize('channels', [(), (3,), (4,)])
+def test_bits_and_channels_are_kept(checkpoint, dtype, channels, tmp_path, capsys):
+    image = picture(12, 9, *channels, dtype=dtype)
+    cv2.imwrite(str(tmp_path / 'in.png'), image)
+    code, _, err = upscale(capsys, '-m', checkpoint[0], '-i', tmp_path / 'in.png', '-o', tmp_path / 'out.png')
+    out = cv2.imread(str(tmp_path / 'out.png'), cv2.IMREAD_UNCHANGED)
+    assert code == 0, err
+    assert out.dtype == dtype
+    assert out.shape == (12 * SCALE, 9 * SCALE, *channels)
+
+
+def test_16_bits_are_not_rounded_to_8(checkpoint):
+    model = upscaling.load_generator(checkpoint[0])
+    image = picture(12, 9, 3, dtype=np.uint16)
+    assert len(np.unique(upscaling.upscale_picture(model, image) % 257)) > 100
+
+
+def test_a_folder_keeps_its_tree(checkpoint, tmp_path, capsys):
+    for name in ('a.png', 'below/b.jpg', 'below/with space é.webp'):
+        (tmp_path / 'in' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'in' / name).write_bytes(cv2.imencode('.png', picture(8, 8, 3))[1].tobytes())
+    (tmp_path / 'in/notes.txt').write_text('no picture')
+    code, _, err = upscale(capsys, '-m', checkpoint[0], '-i', tmp_path / 'in', '-o', tmp_path / 'out')
+    assert code == 0, err
+    written = {str(path.relative_to(tmp_path / 'out')) for path in (tmp_path / 'out').rglob('*.png')}
+    assert written == {'a.png', 'below/b.png', 'below/with space é.png'}
+
+
+def test_a_broken_picture_is_named_and_the_others_are_done(checkpoint, tmp_path, capsys):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/a.png').write_bytes(b'no picture')
+    (tmp_path / 'in/b.png').write_bytes(b'')
+    cv2.imwrite(str(tmp_path / 'in/c.png'), picture(8, 8, 3))
+    code, _, err = upscale(capsys, '-m', checkpoint[0], '-i', tmp_path / 'in', '-o', tmp_path / 'out')
+    assert code == 1
+    assert 'a.png' in err
+    assert 'and 1 more' in err
+    assert (tmp_path / 'out/c.png').is_file()
+
+
+def no_generator(folder):
+    (folder / 'text.pth').write_text('no checkpoint')
+    return folder / 'text.pth'
+
+
+def discriminator(folder):
+    from basicsr_ganzoo._registry import entries
+
+    torch.save({'params': entries('archs')['UNetSNDiscriminator'](num_feat=4).state_dict()}, folder / 'net_d.pth')
+    return folder / 'net_d.pth'
+
+
+@pytest.mark.parametrize(
+    ('change', 'expected'),
+    [
+        (lambda folder: {'-m': folder / 'nowhere.pth'}, 'nowhere.pth'),
+        (lambda folder: {'-m': no_generator(folder)}, 'text.pth is no generator'),
+        (lambda folder: {'-m': discriminator(folder)}, 'net_d.pth is no generator'),
+        (lambda folder: {'-i': folder / 'nowhere'}, 'nowhere'),
+        (lambda folder: {'-i': folder / 'empty'}, 'holds no pictures'),
+        (lambda folder: {'-o': folder / 'in'}, 'written over'),
+        (lambda folder: {'-o': folder / 'in/a.png'}, 'is a file'),
+        (lambda folder: {'--tile': -1}, '--tile needs to be 0 or more'),
+        (lambda folder: {'--device': 'nonsense'}, '--device nonsense'),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_writes_nothing(change, expected, checkpoint, tmp_path, capsys):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'empty').mkdir()
+    cv2.imwrite(str(tmp_path / 'in/a.png'), picture(8, 8, 3))
+    options = {'-m': checkpoint[0], '-i': tmp_path / 'in', '-o': tmp_path / 'out', **change(tmp_path)}
+    before = (tmp_path / 'in/a.png').read_bytes()
+    code, _, err = upscale(capsys, *(part for option in options.items() for part in option))
+    assert code == 1
+    assert expected in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / 'out').exists()
+    assert (tmp_path / 'in/a.png').read_bytes() == before
