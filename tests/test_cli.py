@@ -19,6 +19,13 @@ from basicsr_ganzoo.cli import VERBS, main
 NAMES = [(kind, name) for kind in KINDS for name in entries(kind)]
 
 
+@pytest.fixture(autouse=True)
+def unchanged_interpreter(monkeypatch):
+    """``ganzoo run`` sets what the interpreter sets for a script."""
+    monkeypatch.setattr(sys, 'path', sys.path.copy())
+    monkeypatch.setattr(sys, 'argv', sys.argv.copy())
+
+
 def ganzoo(capsys, *args):
     """Run ``ganzoo ARGS`` in this process. Returns the exit code, stdout and stderr."""
     with pytest.raises(SystemExit) as stopped:
@@ -81,6 +88,8 @@ def test_show_prints_a_block_that_builds(kind, name, capsys):
     block = yaml.safe_load(out.split('In an option file:\n')[1].split('\nWith its defaults')[0])
     if kind == 'models':
         assert block == {'model_type': name}
+    elif kind == 'data':  # built, with pictures, in test_data.py
+        assert block['datasets']['train']['type'] == name
     elif kind == 'archs':
         assert type(build(ARCH_REGISTRY, block['network_d'], 'network_d')).__name__ == name
         assert 'GFLOPs' in out

@@ -1,8 +1,6 @@
 """Paired training of a generator: content losses and any adversary, from one option file."""
 
-import pickle
 from collections import OrderedDict
-from pathlib import Path
 
 import torch
 from basicsr.losses.loss_util import get_refined_artifact_map
@@ -15,6 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from basicsr_ganzoo._options import OptionError, build, check_choice, construct
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.adversary import Adversary
+from basicsr_ganzoo.checkpoints import load_checkpoint
 
 LDL_WINDOW = 7  # side in pixels of the window in which LDL measures the variance of residuals (arXiv:2203.09195)
 
@@ -69,7 +68,8 @@ class GANZooModel(SRModel):
         get_root_logger().info(f'Use Exponential Moving Average with decay: {self.ema_decay}')
         self.net_g_ema = build(ARCH_REGISTRY, self.opt['network_g'], 'network_g').to(self.device).eval()
         self.net_g_ema.requires_grad_(False)
-        if not self._load_pretrained(self.net_g_ema, 'g', 'params_ema'):
+        param_keys = ['params_ema', self.opt['path'].get('param_key_g', 'params')]
+        if not self._load_pretrained(self.net_g_ema, 'g', param_keys):
             self.model_ema(0)
 
     def _build_adversaries(self):
@@ -148,16 +148,21 @@ class GANZooModel(SRModel):
             )
         return DataParallel(net) if self.opt['num_gpu'] > 1 else net
 
+    def load_network(self, net, load_path, strict=True, param_key='params', label=None):
+        """Load a file of weights with :func:`load_checkpoint`; BasicSR's signature, and ``label`` for messages."""
+        net = self.get_bare_model(net)
+        load_checkpoint(net, load_path, param_key, strict, label or type(net).__name__)
+
     def _load_pretrained(self, net, which, param_key):
-        path = self.opt['path'].get(f'pretrain_network_{which}')
+        where = f'pretrain_network_{which}'
+        path = self.opt['path'].get(where)
         if path is None:
             return False
-        if not Path(path).is_file():
-            raise OptionError(f'path.pretrain_network_{which} names no file: {path}')
         try:
-            self.load_network(net, path, self.opt['path'].get(f'strict_load_{which}', True), param_key)
-        except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-            raise OptionError(f'path.pretrain_network_{which}: {path} does not fit network_{which}: {error}') from error
+            strict = self.opt['path'].get(f'strict_load_{which}', True)
+            self.load_network(net, path, strict, param_key, label=f'network_{which}')
+        except OptionError as error:
+            raise OptionError(f'path.{where}: {error}') from error
         return True
 
     # ---------------------------------------------------------------- one step
@@ -186,15 +191,18 @@ class GANZooModel(SRModel):
     def content_terms(self, sr):
         """Yield the content losses of ``sr`` (N, C, H, W), one dict of log names to 0-dim tensors for each graph."""
         if self.cri_pix:
-            yield {'l_g_pix': self.cri_pix(sr, self.gt)}
+            yield {'l_g_pix': self.cri_pix(sr, self.gt_pix)}
         if self.cri_ldl:
             with torch.no_grad():
                 ema = self.net_g_ema(self.lq)
             weight = get_refined_artifact_map(self.gt, sr, ema, LDL_WINDOW)
             yield {'l_g_ldl': self.cri_ldl(weight * sr, weight * self.gt)}
         if self.cri_perceptual:
-            percep, style = self.cri_perceptual(sr, self.gt)
+            percep, style = self.cri_perceptual(sr, self.gt_percep)
             yield {k: v for k, v in (('l_g_percep', percep), ('l_g_style', style)) if v is not None}
+
+    # What the pixel loss, the perceptual loss and the adversaries compare with; a model may give each its own.
+    gt_pix = gt_percep = gt_gan = property(lambda self: self.gt)
 
     def _play_content(self, log):
         sr = self.output.detach().requires_grad_()
@@ -205,11 +213,12 @@ class GANZooModel(SRModel):
         return sum(gradients[1:], gradients[0]) if gradients else None
 
     def _play_adversaries(self, train_g, log):
-        gradient = None
+        gradients = []
         for adversary in self.adversaries.values():
-            gradient, adversary_log = adversary.step(self.gt, self.output, train_g)
+            gradient, adversary_log = adversary.step(self.gt_gan, self.output, train_g)
+            gradients.append(gradient)
             log.update(adversary_log)
-        return gradient
+        return sum(gradients[1:], gradients[0]) if gradients and train_g else None
 
     def _update_g(self, sr, *gradients):
         self.optimizer_g.zero_grad(set_to_none=True)
