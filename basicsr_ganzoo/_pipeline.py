@@ -8,6 +8,7 @@ import pickle
 import random
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -55,12 +56,32 @@ def load_resume_state(opt):
 
 def _repaired_parse_options(parse_options):
     def parse(root_path, is_train=True):
-        with _replaced(importlib.import_module('basicsr.utils.options'), {'init_dist': _init_dist}):
+        paths = SimpleNamespace(**{**vars(os.path), 'expanduser': _expanduser})
+        with _replaced(importlib.import_module('basicsr.utils.options'), {'init_dist': _init_dist, 'osp': paths}):
             opt, args = parse_options(root_path, is_train)
         opt['num_gpu'] = usable_gpus(opt)
+        if 'train' in opt['datasets']:
+            _leave_auto_to_the_dataset(opt['datasets']['train'])
         return opt, args
 
     return parse
+
+
+def _expanduser(path):
+    return [os.path.expanduser(each) for each in path] if isinstance(path, list) else os.path.expanduser(path)
+
+
+def _leave_auto_to_the_dataset(block):
+    """Take ``dataset_enlarge_ratio: auto`` out of ``block``, because BasicSR would calculate with it."""
+    if block.get('dataset_enlarge_ratio', 1) not in ('auto', None):
+        return
+    entry = dict(iter(DATASET_REGISTRY)).get(block['type'])
+    if entry is not None and not getattr(entry, 'enlarges_itself', False):
+        raise OptionError(
+            f'datasets.train: {block["type"]} needs a number as dataset_enlarge_ratio; '
+            'auto is for GTFolderDataset and PairedFolderDataset'
+        )
+    del block['dataset_enlarge_ratio']
 
 
 def _init_dist(launcher, **kwargs):

@@ -11,6 +11,7 @@ KINDS = {
     'losses': 'LOSS_REGISTRY',
     'regularizers': 'LOSS_REGISTRY',
     'models': 'MODEL_REGISTRY',
+    'data': 'DATASET_REGISTRY',
 }
 
 

@@ -1,8 +1,8 @@
-"""Print what the zoo has: discriminators, losses, regularizers, models."""
+"""Print what the zoo has: discriminators, losses, regularizers, models, datasets."""
 
 import json
 
-KIND_NAMES = ('archs', 'losses', 'regularizers', 'models')
+KIND_NAMES = ('archs', 'losses', 'regularizers', 'models', 'data')
 
 
 def add_arguments(parser):

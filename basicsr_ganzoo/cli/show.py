@@ -1,4 +1,7 @@
-"""Explain one entry: its arguments, its documentation, a block to paste into an option file, its cost."""
+"""Explain one entry: its arguments, its documentation, a block to paste into an option file, its cost.
+
+ganzoo show degradation -opt FILE --image PICTURE writes a sheet of the low-quality pictures that FILE trains on.
+"""
 
 import inspect
 
@@ -6,8 +9,14 @@ BLOCKS = {'archs': 'network_d', 'losses': 'train.gan_opt', 'regularizers': 'trai
 
 
 def add_arguments(parser):
-    parser.add_argument('name', help='registered name, such as UNetSNDiscriminator')
+    parser.add_argument('name', help='registered name, such as UNetSNDiscriminator, or: degradation')
     parser.add_argument('--size', type=_size, default=(256, 256), metavar='N or HxW', help='image size for the cost')
+    sheet = parser.add_argument_group('the sheet of ganzoo show degradation')
+    sheet.add_argument('-opt', metavar='FILE', help='option file with the numbers of the degradation')
+    sheet.add_argument('--image', metavar='PICTURE', help='the picture to degrade')
+    sheet.add_argument('--out', default='degradation.png', metavar='PNG', help='default: %(default)s')
+    sheet.add_argument('--count', type=int, default=8, metavar='N', help='low-quality pictures; default: %(default)s')
+    sheet.add_argument('--seed', type=int, default=0, metavar='N', help='default: %(default)s')
 
 
 def run(args):
@@ -15,6 +24,9 @@ def run(args):
     from basicsr_ganzoo.cli._catalogue import find
 
     _registry.import_submodules()
+    if args.name == 'degradation':
+        _show_degradation(args)
+        return
     kind, entry = find(args.name)
     print(f'{args.name}{"" if kind == "models" else inspect.signature(entry)}\n')
     print(inspect.getdoc(entry))
@@ -23,12 +35,25 @@ def run(args):
         _print_cost(entry, args.size)
 
 
+def _show_degradation(args):
+    from basicsr_ganzoo._options import OptionError
+
+    if not args.opt or not args.image:
+        raise OptionError('show degradation needs an option file and a picture: -opt FILE --image PICTURE')
+    from basicsr_ganzoo.cli._degradation_sheet import write_sheet
+
+    write_sheet(args.opt, args.image, args.out, args.count, args.seed)
+
+
 def yaml_block(kind, name, entry):
     """What to paste into an option file to get the entry with its defaults, as YAML."""
     import yaml
 
     if kind == 'models':
         return yaml.safe_dump({'model_type': name})
+    if kind == 'data':
+        block = {key: value for key, value in entry.example().items() if value is not None}
+        return yaml.safe_dump({'datasets': {'train': block}}, sort_keys=False)
     block = {'type': name}
     for parameter in inspect.signature(entry).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
