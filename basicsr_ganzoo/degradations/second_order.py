@@ -1,0 +1,134 @@
+"""The second-order degradation of Real-ESRGAN on any device."""
+
+import copy
+import math
+import random
+
+import numpy as np
+import torch
+from basicsr.data.degradations import random_add_gaussian_noise_pt, random_add_poisson_noise_pt
+from basicsr.utils import DiffJPEG
+from basicsr.utils.img_process_util import filter2D
+from torch import nn
+from torch.nn import functional as F
+
+from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.degradations.kernels import SIDE
+from basicsr_ganzoo.degradations.presets import settings
+
+STAGE = (
+    'resize_prob',
+    'resize_range',
+    'gaussian_noise_prob',
+    'noise_range',
+    'poisson_scale_range',
+    'gray_noise_prob',
+    'jpeg_range',
+)
+KEYS = (*STAGE, 'second_blur_prob', *(f'{key}2' for key in STAGE))
+
+
+class SecondOrderDegradation(nn.Module):
+    """Blur, resize, noise and JPEG, twice, with a final sinc filter (Real-ESRGAN, arXiv:2107.10833, Sec. 3).
+
+    Draws from ``random``, ``numpy`` and torch in the order of BasicSR's RealESRGANModel, and gives the same bits on a
+    CPU. Kernels, noise and qualities differ within a batch; the sizes and modes of the resizes are one for all.
+
+    Args:
+        opt: an option file's top level, with ``scale`` and Real-ESRGAN's keys (:data:`KEYS`), or ``degradation``, the
+            name of a preset, or both; other keys are left alone.
+
+    Raises:
+        OptionError: a key is missing, misspelt or has a value that cannot work.
+    """
+
+    def __init__(self, opt):
+        super().__init__()
+        self.scale = opt.get('scale')
+        if not isinstance(self.scale, int) or self.scale < 1:
+            raise OptionError(f'the degradation needs scale to be a whole number from 1, got {self.scale!r}')
+        values = settings(opt, KEYS)
+        self.second_blur_prob = values['second_blur_prob']
+        self.stages = [{key: values[key + suffix] for key in STAGE} for suffix in ('', '2')]
+        # A copy, because all DiffJPEG share the tables of their module and would move to each other's devices.
+        self.jpeg = copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False)
+
+    @property
+    def min_size(self):
+        """The least H and W in pixels: half of a kernel must fit into every picture that is blurred."""
+        needed = SIDE // 2 + 1
+        return max(needed * self.scale, math.ceil(needed / self.stages[0]['resize_range'][0]))
+
+    @torch.no_grad()
+    def forward(self, gt, kernel1, kernel2, sinc_kernel):
+        """Degrade pictures.
+
+        Args:
+            gt: RGB pictures (N, 3, H, W) in 0..1, sharpened beforehand as Real-ESRGAN does, or not.
+            kernel1, kernel2, sinc_kernel: one of each for every picture, (N, 21, 21).
+
+        Returns:
+            lq (N, 3, H / scale, W / scale), rounded to 8 bit, in 0..1.
+
+        Raises:
+            OptionError: pictures without 3 channels, too small, or of a size that is no multiple of ``scale``.
+        """
+        self._check(gt)
+        first, second = self.stages
+        out = _blur(gt, kernel1)
+        out = F.interpolate(out, scale_factor=_random_scale(first), mode=_random_mode())
+        out = self._compress(_add_noise(out, first), first)
+
+        if np.random.uniform() < self.second_blur_prob:
+            out = _blur(out, kernel2)
+        scale = _random_scale(second)
+        size = [int(side / self.scale * scale) for side in gt.shape[-2:]]
+        out = _add_noise(F.interpolate(out, size=size, mode=_random_mode()), second)
+
+        size = [side // self.scale for side in gt.shape[-2:]]
+        if np.random.uniform() < 0.5:
+            out = self._compress(_resize_and_filter(out, size, sinc_kernel), second)
+        else:
+            out = _resize_and_filter(self._compress(out, second), size, sinc_kernel)
+        return torch.clamp((out * 255.0).round(), 0, 255) / 255.0
+
+    def _check(self, gt):
+        channels, *size = gt.shape[1:]
+        if channels != 3:
+            raise OptionError(f'the degradation needs pictures of 3 channels, because of JPEG, got {channels}')
+        if min(size) < self.min_size or any(side % self.scale for side in size):
+            raise OptionError(
+                f'the degradation needs H and W of gt to be at least {self.min_size} '
+                f'and multiples of the scale {self.scale}, got {size[0]}x{size[1]}'
+            )
+
+    def _compress(self, image, stage):
+        quality = image.new_zeros(image.size(0)).uniform_(*stage['jpeg_range'])
+        return self.jpeg(torch.clamp(image, 0, 1), quality=quality)
+
+
+def _random_scale(stage):
+    way = random.choices(['up', 'down', 'keep'], stage['resize_prob'])[0]
+    low, high = stage['resize_range']
+    bounds = {'up': (1, high), 'down': (low, 1)}
+    return np.random.uniform(*bounds[way]) if way in bounds else 1
+
+
+def _random_mode():
+    return random.choice(['area', 'bilinear', 'bicubic'])
+
+
+def _add_noise(image, stage):
+    keywords = {'gray_prob': stage['gray_noise_prob'], 'clip': True, 'rounds': False}
+    if np.random.uniform() < stage['gaussian_noise_prob']:
+        return random_add_gaussian_noise_pt(image, sigma_range=stage['noise_range'], **keywords)
+    return random_add_poisson_noise_pt(image, scale_range=stage['poisson_scale_range'], **keywords)
+
+
+def _resize_and_filter(image, size, sinc_kernel):
+    return _blur(F.interpolate(image, size=size, mode=_random_mode()), sinc_kernel)
+
+
+def _blur(image, kernel):
+    # JPEG leaves strides of which filter2D cannot make its view; elsewhere they stay, because noise is drawn by them.
+    return filter2D(image.contiguous(), kernel)

@@ -1,0 +1,135 @@
+"""Real-ESRGAN's training: low-quality pictures made on the fly, and targets that may be sharpened."""
+
+import torch
+from basicsr.data.transforms import paired_random_crop
+from basicsr.utils import USMSharp
+from basicsr.utils.registry import MODEL_REGISTRY
+
+from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.degradations.kernels import check_same_preset
+from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool
+from basicsr_ganzoo.degradations.presets import check_spelling
+from basicsr_ganzoo.degradations.second_order import SecondOrderDegradation
+from basicsr_ganzoo.models.ganzoo_model import GANZooModel
+
+OTHER_KEYS = ('gt_size', 'high_order_degradation', 'queue_size')
+
+
+class DegradingModel(GANZooModel):
+    """A GANZooModel that makes lq from gt while it trains, unless ``high_order_degradation`` is false.
+
+    Sub-classes name their switches with the defaults in ``switches``, and say in ``_source_and_target`` what becomes lq
+    and what stays gt. Validation and testing take the pairs of the data set as they are.
+    """
+
+    switches = {}
+
+    def init_training_settings(self):
+        check_spelling(self.opt, (*self.switches, *OTHER_KEYS))
+        self.switch = {key: self._read_switch(key, default) for key, default in self.switches.items()}
+        self.high_order_degradation = self._read_switch('high_order_degradation', True)
+        self.usm_sharpener = USMSharp().to(self.device)
+        if self.high_order_degradation:
+            self.degradation = SecondOrderDegradation(self.opt).to(self.device)
+            check_same_preset(self.opt)
+            self.pool = TrainingPairPool(self.opt.get('queue_size', 180))
+            self.gt_size = self._read_gt_size()
+        super().init_training_settings()
+
+    def _read_switch(self, key, default):
+        value = self.opt.get(key, default)
+        if not isinstance(value, bool):
+            raise OptionError(f'{key} needs to be true or false, got {value!r}')
+        return value
+
+    def _read_gt_size(self):
+        size, scale = self.opt.get('gt_size'), self.opt['scale']
+        least = self.usm_sharpener.radius // 2 + 1  # sharpening reflects the picture by its radius
+        if not isinstance(size, int) or size < least or size % scale:
+            raise OptionError(
+                f'gt_size, at the top level of the option file, needs to be a multiple of the scale {scale} '
+                f'from {least}, such as {64 * scale}, got {size!r}'
+            )
+        return size
+
+    @torch.no_grad()
+    def feed_data(self, data):
+        """Take a batch of the data set: gt with kernels, or in paired mode and out of training lq with gt."""
+        if not self.is_train:
+            super().feed_data(data)
+        elif self.high_order_degradation:
+            _check_batch(data, 'kernel1', 'for pairs of lq and gt set high_order_degradation: false')
+            self._degrade(data)
+        else:
+            _check_batch(data, 'lq', 'to make lq from gt set high_order_degradation: true')
+            super().feed_data(data)
+
+    def _degrade(self, data):
+        kernels = [data[name].to(self.device) for name in ('kernel1', 'kernel2', 'sinc_kernel')]
+        source, gt = self._source_and_target(data['gt'].to(self.device))
+        if min(gt.shape[-2:]) < self.gt_size:
+            raise OptionError(f'gt is {"x".join(map(str, gt.shape[-2:]))} pixels, smaller than gt_size {self.gt_size}')
+        lq = self.degradation(source, *kernels)
+        gt, lq = paired_random_crop(gt, lq, self.gt_size, self.degradation.scale)
+        self.lq, self.gt = self.pool(lq, gt)
+
+    def nondist_validation(self, *args):
+        """Validate on the pairs of the data set."""
+        self.is_train = False
+        try:
+            super().nondist_validation(*args)
+        finally:
+            self.is_train = True
+
+
+def _check_batch(data, key, way_out):
+    if key not in data:
+        raise OptionError(f'the batch has {", ".join(map(str, data))} but no {key}; {way_out}')
+
+
+@register(MODEL_REGISTRY)
+class RealESRGANZooModel(DegradingModel):
+    """Real-ESRGAN: a GAN trained on pictures that are degraded on the fly (arXiv:2107.10833).
+
+    Takes the option files of BasicSR's RealESRGANModel. ``degradation: mild``, ``medium`` or ``real`` stands for all
+    numbers of the degradation; those that the file gives too win. ``high_order_degradation: false`` trains on pairs.
+    The switches ``l1_gt_usm`` (default true), ``percep_gt_usm`` (true) and ``gan_gt_usm`` (false) say which losses
+    compare with a sharpened gt; lq is made from the sharpened gt in any case, and LDL compares with the plain gt.
+
+    Differs from BasicSR: runs on any device; any batch size goes with any ``queue_size``; everything in which
+    :class:`GANZooModel` differs from SRGANModel. A checkpoint does not hold the pool: it is filled anew after a resume.
+    """
+
+    switches = {'l1_gt_usm': True, 'percep_gt_usm': True, 'gan_gt_usm': False}
+
+    gt_pix = property(lambda self: self._gt('l1_gt_usm'))
+    gt_percep = property(lambda self: self._gt('percep_gt_usm'))
+    gt_gan = property(lambda self: self._gt('gan_gt_usm'))
+
+    def feed_data(self, data):
+        super().feed_data(data)
+        if self.is_train and any(self.switch.values()):
+            self.gt_usm = self.usm_sharpener(self.gt)
+
+    def _source_and_target(self, gt):
+        return self.usm_sharpener(gt), gt
+
+    def _gt(self, switch):
+        return self.gt_usm if self.switch[switch] else self.gt
+
+
+@register(MODEL_REGISTRY)
+class RealESRNetZooModel(DegradingModel):
+    """Real-ESRNet, the PSNR stage of Real-ESRGAN: pixel loss, degradation on the fly, no GAN (arXiv:2107.10833).
+
+    Takes the option files of BasicSR's RealESRNetModel, and the keys of the degradation that RealESRGANZooModel takes.
+    ``gt_usm`` (default true) sharpens gt, both as the target and before the degradation; pairs, with
+    ``high_order_degradation: false``, stay as they are, as in BasicSR.
+    """
+
+    switches = {'gt_usm': True}
+
+    def _source_and_target(self, gt):
+        gt = self.usm_sharpener(gt) if self.switch['gt_usm'] else gt
+        return gt, gt
