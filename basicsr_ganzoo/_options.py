@@ -21,8 +21,8 @@ def check_choice(owner, name, value, choices):
         raise ValueError(f'{owner} needs {name} to be one of {allowed}, got {value!r}{did_you_mean(value, choices)}')
 
 
-def construct(entry, options):
-    """Call ``entry`` with ``options``, after checking their names against its signature.
+def check_arguments(entry, options):
+    """Check the names of ``options`` against the signature of ``entry``.
 
     Raises:
         OptionError: an option that ``entry`` does not take, or one that it needs and that is missing.
@@ -38,6 +38,11 @@ def construct(entry, options):
     missing = [n for n in named if parameters[n].default is inspect.Parameter.empty and n not in options]
     if missing:
         raise OptionError(f'{entry.__name__} needs the option {missing[0]}')
+
+
+def construct(entry, options):
+    """Call ``entry`` with ``options``, after :func:`check_arguments`."""
+    check_arguments(entry, options)
     return entry(**options)
 
 

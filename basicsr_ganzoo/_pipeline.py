@@ -25,7 +25,7 @@ def train_pipeline(argv, root):
     pipeline = importlib.import_module('basicsr.train')
     repairs = {
         'parse_options': _repaired_parse_options(pipeline.parse_options),
-        'build_dataset': _repaired_build_dataset(pipeline.build_dataset),
+        'build_dataset': repaired_build_dataset(pipeline.build_dataset),
         'load_resume_state': load_resume_state,
     }
     with _replaced(pipeline, repairs), _replaced(sys, {'argv': argv}):
@@ -106,7 +106,9 @@ def usable_gpus(opt):
     return wanted
 
 
-def _repaired_build_dataset(build_dataset):
+def repaired_build_dataset(build_dataset):
+    """BasicSR's ``build_dataset``, whose errors are :class:`OptionError` and which looks at the first picture."""
+
     def build(block):
         where = f'datasets.{block["phase"]}'
         try:
@@ -124,6 +126,8 @@ def _repaired_build_dataset(build_dataset):
 
 
 def _one_line(error):
+    if isinstance(error, OSError) and error.filename:
+        return f'{error.strerror}: {error.filename}'
     # BasicSR raises some errors with a message in two arguments.
     text = ''.join(error.args) if all(isinstance(arg, str) for arg in error.args) else str(error)
     return ' '.join(text.split())

@@ -10,23 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from basicsr_ganzoo._options import OptionError, check_choice, lookup
-
-#: what BasicSR's pipeline reads without asking whether it is there
-NEEDED = (
-    'name',
-    'model_type',
-    'num_gpu',
-    'datasets.train.type',
-    'datasets.train.batch_size_per_gpu',
-    'datasets.train.num_worker_per_gpu',
-    'network_g.type',
-    'path',
-    'train.total_iter',
-    'logger.print_freq',
-    'logger.save_checkpoint_freq',
-)
-NEEDED_WITH_VAL = ('val.val_freq', 'val.save_img')
+from basicsr_ganzoo._options import OptionError, check_choice
 
 
 def add_arguments(parser):
@@ -45,28 +29,46 @@ def run(args):
     Raises:
         OptionError: the option file, or something that it names, is wrong.
     """
-    from basicsr_ganzoo import _registry
-
-    opt = read_options(args.opt)
-    _check_force_yml(args.force_yml, opt)
-    _registry.import_submodules()
-    from basicsr.utils.registry import MODEL_REGISTRY
-
+    findings = prepare(args.opt, args.force_yml)[1]
+    for finding in findings:
+        if finding.level == 'warning':
+            print(f'warning: {finding}', file=sys.stderr)
+    errors = [str(finding) for finding in findings if finding.level == 'error']
+    if errors:
+        raise OptionError(errors[0] if len(errors) == 1 else '\n  '.join([f'{len(errors)} mistakes', *errors]))
     from basicsr_ganzoo._pipeline import train_pipeline
 
-    _import_plugins(opt.get('imports') or [], Path(args.opt).parent)
-    lookup(MODEL_REGISTRY, opt['model_type'])
     try:
         train_pipeline(_basicsr_argv(args), root=os.getcwd())
     except PermissionError as error:
         raise OptionError(f'cannot write there: {error}') from error
 
 
-def read_options(path):
-    """Read an option file and check that it is one.
+def prepare(path, force_yml=None):
+    """Read an option file, make what it imports known, and check it.
+
+    Returns:
+        The options, with ``force_yml`` in them, and the findings about them (``checking.Finding``).
 
     Raises:
-        OptionError: no such file, no YAML, or a top-level key is missing.
+        OptionError: there is no option file, ``force_yml`` does not fit, or an import fails.
+    """
+    from basicsr_ganzoo import _registry
+
+    opt = read_options(path)
+    _apply_force_yml(force_yml, opt)
+    _registry.import_submodules()
+    from basicsr_ganzoo.checking import check_options
+
+    _import_plugins(opt.get('imports') or [], Path(path).parent)
+    return opt, check_options(opt)
+
+
+def read_options(path):
+    """Read the mapping that an option file holds.
+
+    Raises:
+        OptionError: no such file, no YAML, or no mapping in it.
     """
     import yaml
 
@@ -78,26 +80,21 @@ def read_options(path):
         raise OptionError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
     if not isinstance(opt, dict):
         raise OptionError(f'{path} is no option file: it holds no keys')
-    missing = [key for key in (*NEEDED, *(NEEDED_WITH_VAL if opt.get('val') else ())) if not _has(opt, key)]
-    if missing:
-        raise OptionError(f'{path} lacks {", ".join(missing)}')
     return opt
 
 
-def _has(opt, dotted_key):
-    for key in dotted_key.split('.'):
-        if not isinstance(opt, dict) or opt.get(key) is None:
-            return False
-        opt = opt[key]
-    return True
+def _apply_force_yml(entries, opt):
+    import yaml
 
-
-def _check_force_yml(entries, opt):
     for entry in entries or []:
-        key, equals, _ = entry.partition('=')
-        *parents, last = (part.strip() for part in key.split(':'))
-        if not equals or not last or (parents and not _has(opt, '.'.join(parents))):
+        keys, equals, value = entry.partition('=')
+        *parents, last = (part.strip() for part in keys.split(':'))
+        block = opt
+        for parent in parents:
+            block = block.get(parent) if isinstance(block, dict) else None
+        if not equals or not last or not isinstance(block, dict):
             raise OptionError(f'--force_yml wants KEY:KEY=VALUE with keys of the option file, got {entry!r}')
+        block[last] = yaml.safe_load(value)
 
 
 def _basicsr_argv(args):

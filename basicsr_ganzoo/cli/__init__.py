@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-VERBS = ('demo', 'list', 'show', 'train', 'upscale', 'run')
+VERBS = ('demo', 'list', 'show', 'check', 'train', 'upscale', 'run')
 
 
 def main(argv=None):

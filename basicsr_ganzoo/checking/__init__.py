@@ -1,0 +1,70 @@
+"""Everything that is wrong with an option file, found before training starts and without writing anything."""
+
+import contextlib
+import logging
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know: ``level`` is error or warning, ``key`` the dotted key, ``message`` value, rule and way out."""
+
+    level: str
+    key: str
+    message: str
+
+    def __str__(self):
+        return f'{self.key}: {self.message}'
+
+    as_dict = asdict
+
+
+def error(key, message):
+    """A finding that stops training."""
+    return Finding('error', key, _sentence(key, message))
+
+
+def warning(key, message):
+    """A finding that lets training start."""
+    return Finding('warning', key, _sentence(key, message))
+
+
+def _sentence(key, message):
+    return ' '.join(str(message).split()).removeprefix(f'{key}: ')
+
+
+def check_options(opt):
+    """All findings about an option file, errors first.
+
+    Args:
+        opt: the content of the file, as ``yaml.safe_load`` gives it; it is not changed.
+    """
+    from basicsr_ganzoo.checking import blocks, files, keys, rules, shapes
+
+    with _silent_basicsr():
+        found = [finding for part in (keys, blocks, shapes, rules, files) for finding in part.check(opt)]
+    unique = list(dict.fromkeys(found))
+    return sorted(unique, key=lambda finding: finding.level != 'error')
+
+
+@contextlib.contextmanager
+def _silent_basicsr():
+    """Leave BasicSR's logger as it was: its first use would fix its streams before training has named the log file."""
+    from basicsr.utils.logger import initialized_logger
+
+    logger, known = logging.getLogger('basicsr'), dict(initialized_logger)
+    before = logger.disabled, logger.propagate, logger.level, logger.handlers[:]
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled, logger.propagate, logger.level, logger.handlers[:] = before
+        initialized_logger.clear()
+        initialized_logger.update(known)
+
+
+def get(opt, dotted_key, default=None):
+    """The value of ``a.b.c`` in nested mappings, or ``default`` where a level is missing or None."""
+    for key in dotted_key.split('.'):
+        opt = opt.get(key) if isinstance(opt, dict) else None
+    return default if opt is None else opt

@@ -1,0 +1,79 @@
+"""Keys: those that are missing, those that nobody reads, and numbers that YAML took for text."""
+
+import re
+
+from basicsr.utils.registry import MODEL_REGISTRY
+
+from basicsr_ganzoo._options import did_you_mean
+from basicsr_ganzoo._registry import entries
+from basicsr_ganzoo.checking import error, get
+from basicsr_ganzoo.degradations.second_order import KEYS as DEGRADATION_KEYS
+from basicsr_ganzoo.models.realesrgan_zoo_model import OTHER_KEYS, DegradingModel
+
+#: what BasicSR's pipeline reads without asking whether it is there
+NEEDED = (
+    'name',
+    'model_type',
+    'num_gpu',
+    'datasets.train.type',
+    'datasets.train.batch_size_per_gpu',
+    'datasets.train.num_worker_per_gpu',
+    'network_g.type',
+    'path',
+    'train.total_iter',
+    'logger.print_freq',
+    'logger.save_checkpoint_freq',
+)
+NEEDED_WITH_VAL = ('val.val_freq', 'val.save_img')
+TOP = (
+    *('name', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'network_g', 'network_d', 'path', 'train'),
+    *('val', 'logger', 'dist_params', 'find_unused_parameters', 'imports'),
+)
+KNOWN = {
+    'path': (
+        *('pretrain_network_g', 'param_key_g', 'strict_load_g', 'pretrain_network_d', 'param_key_d', 'strict_load_d'),
+        *('resume_state', 'ignore_resume_networks', 'experiments_root'),
+    ),
+    'train': (
+        *('ema_decay', 'optim_g', 'optim_d', 'scheduler', 'total_iter', 'warmup_iter', 'net_d_iters'),
+        *('net_d_init_iters', 'pixel_opt', 'perceptual_opt', 'ldl_opt', 'gan_opt'),
+    ),
+    'val': ('val_freq', 'save_img', 'metrics', 'pbar', 'suffix'),
+    'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'),
+}
+NUMBER = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?')
+
+
+def check(opt):
+    """Findings about keys."""
+    needed = (*NEEDED, *(NEEDED_WITH_VAL if opt.get('val') else ()))
+    yield from (error(key, 'this key is missing') for key in needed if get(opt, key) is None)
+    if opt.get('model_type') in entries('models'):
+        yield from _unknown(opt, '', _top_keys(opt['model_type']))
+        for block, known in KNOWN.items():
+            yield from _unknown(get(opt, block, {}), f'{block}.', known)
+    yield from _numbers_as_text(opt)
+
+
+def _top_keys(model_type):
+    model = dict(iter(MODEL_REGISTRY))[model_type]
+    if issubclass(model, DegradingModel):
+        return (*TOP, *model.switches, *OTHER_KEYS, 'degradation', *DEGRADATION_KEYS)
+    return TOP
+
+
+def _unknown(block, prefix, known):
+    for key in block if isinstance(block, dict) else ():
+        if key not in known:
+            yield error(f'{prefix}{key}', f'nobody reads this key{did_you_mean(key, known)}')
+
+
+def _numbers_as_text(value, key=''):
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _numbers_as_text(item, f'{key}.{name}' if key else str(name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _numbers_as_text(item, f'{key}[{index}]')
+    elif isinstance(value, str) and NUMBER.fullmatch(value) and key != 'name':
+        yield error(key, f'{value!r} is text, not a number; YAML wants a dot in it and no quotes: 0.0001 or 1.0e-4')

@@ -1,0 +1,23 @@
+"""Find everything that is wrong with an option file, before training starts; writes nothing."""
+
+import json
+
+
+def add_arguments(parser):
+    parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML)')
+    parser.add_argument('--json', action='store_true', help='print JSON: a list of level, key and message')
+
+
+def run(args):
+    from basicsr_ganzoo.train import prepare
+
+    findings = prepare(args.opt)[1]
+    if args.json:
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            print(f'{finding.level}: {finding}')
+        errors = sum(finding.level == 'error' for finding in findings)
+        print(f'{args.opt}: {errors} errors, {len(findings) - errors} warnings')
+    if any(finding.level == 'error' for finding in findings):
+        raise SystemExit(1)
