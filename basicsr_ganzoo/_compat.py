@@ -3,6 +3,7 @@
 import importlib
 import importlib.abc
 import importlib.machinery
+import inspect
 import multiprocessing
 import re
 import sys
@@ -70,6 +71,14 @@ def import_basicsr():
             f'torchvision cannot work with the installed torch, because they are different builds ({error}); '
             'install a matching pair: pip install --force-reinstall torch torchvision'
         ) from error
+
+
+def ddp_that_leaves_buffers_alone():
+    """Arguments that keep ``DistributedDataParallel`` from broadcasting buffers in forward, as torch names them."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    known = inspect.signature(DistributedDataParallel).parameters
+    return {'forward_sync_buffers' if 'forward_sync_buffers' in known else 'broadcast_buffers': False}
 
 
 def _missing(error):

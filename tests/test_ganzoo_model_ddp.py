@@ -33,7 +33,7 @@ def weights_after_training(case, rank, world_size):
     opt.update(dist=world_size > 1, rank=rank, world_size=world_size)
     # SGD, because Adam would hide a gradient that is wrong by a factor
     opt['train'].update({key: {'type': 'SGD', 'lr': 0.05} for key in ('optim_g', 'optim_d')})
-    torch.manual_seed(0)
+    torch.manual_seed(rank)  # as BasicSR does; the networks of rank 0 count, with their buffers
     model = build_model(opt)
     for current_iter, batch in enumerate(batches(STEPS, gt_size=32, batch_size=2 * RANKS), start=1):
         model.feed_data({key: tensor.chunk(world_size)[rank] for key, tensor in batch.items()})

@@ -10,6 +10,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
 from basicsr_ganzoo._options import OptionError, build, check_choice, construct
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.adversary import Adversary
@@ -79,7 +80,7 @@ class GANZooModel(SRModel):
             raise OptionError(f'{present} is there but {missing} is not; give both for a GAN, or neither')
         if not gan_opt:
             return {}
-        net_d = self.model_to_device(build(ARCH_REGISTRY, self.opt['network_d'], 'network_d'), broadcast_buffers=False)
+        net_d = self.model_to_device(build(ARCH_REGISTRY, self.opt['network_d'], 'network_d'), sync_buffers=False)
         self.print_network(net_d)
         self._load_pretrained(net_d, 'd', self.opt['path'].get('param_key_d', 'params'))
         net_d.train()
@@ -133,20 +134,23 @@ class GANZooModel(SRModel):
         except (NotImplementedError, TypeError, AssertionError) as error:
             raise OptionError(f'train.scheduler: {error}') from error
 
-    def model_to_device(self, net, broadcast_buffers=True):
-        """Move to the device and wrap for several processes or GPUs. D comes with ``broadcast_buffers=False``:
+    def model_to_device(self, net, sync_buffers=True):
+        """Move to the device and wrap for several processes or GPUs.
 
-        its two forwards share one backward, which must not see buffers that a broadcast has overwritten in between.
+        D comes with ``sync_buffers=False``: its two forwards share one backward, which must not see buffers that a
+        broadcast has overwritten in between. Its buffers start as those of rank 0, and SN keeps them equal.
         """
         net = net.to(self.device)
-        if self.opt['dist']:
-            return DistributedDataParallel(
-                net,
-                device_ids=[torch.cuda.current_device()] if self.device.type == 'cuda' else None,
-                broadcast_buffers=broadcast_buffers,
-                find_unused_parameters=self.opt.get('find_unused_parameters', False),
-            )
-        return DataParallel(net) if self.opt['num_gpu'] > 1 else net
+        if not self.opt['dist']:
+            return DataParallel(net) if self.opt['num_gpu'] > 1 else net
+        for buffer in net.buffers():
+            torch.distributed.broadcast(buffer, 0)
+        return DistributedDataParallel(
+            net,
+            device_ids=[torch.cuda.current_device()] if self.device.type == 'cuda' else None,
+            find_unused_parameters=self.opt.get('find_unused_parameters', False),
+            **({} if sync_buffers else ddp_that_leaves_buffers_alone()),
+        )
 
     def load_network(self, net, load_path, strict=True, param_key='params', label=None):
         """Load a file of weights with :func:`load_checkpoint`; BasicSR's signature, and ``label`` for messages."""
