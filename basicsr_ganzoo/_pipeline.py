@@ -1,4 +1,4 @@
-"""BasicSR's ``train_pipeline`` with the repairs that today's PyTorch, a CPU and a user's mistakes call for."""
+"""BasicSR's train and test pipelines with the repairs that today's PyTorch, a CPU and a user's mistakes call for."""
 
 import contextlib
 import copy
@@ -22,14 +22,20 @@ TORCHRUN = 'torchrun --nproc_per_node {} -m basicsr_ganzoo.train ... --launcher 
 
 def train_pipeline(argv, root):
     """Run BasicSR's pipeline with the command line ``argv``; it writes to, and resumes from, ``root``/experiments."""
-    pipeline = importlib.import_module('basicsr.train')
-    repairs = {
-        'parse_options': _repaired_parse_options(pipeline.parse_options),
-        'build_dataset': repaired_build_dataset(pipeline.build_dataset),
-        'load_resume_state': load_resume_state,
-    }
+    _run('train', argv, root, load_resume_state=load_resume_state)
+
+
+def test_pipeline(argv, root, change):
+    """Run BasicSR's test pipeline with ``argv``; ``change`` edits its options; it writes to ``root``/results."""
+    _run('test', argv, root, change)
+
+
+def _run(name, argv, root, change=lambda opt: None, **repairs):
+    pipeline = importlib.import_module(f'basicsr.{name}')
+    repairs['parse_options'] = _repaired_parse_options(pipeline.parse_options, change)
+    repairs['build_dataset'] = repaired_build_dataset(pipeline.build_dataset)
     with _replaced(pipeline, repairs), _replaced(sys, {'argv': argv}):
-        pipeline.train_pipeline(root)
+        getattr(pipeline, f'{name}_pipeline')(root)
 
 
 def load_resume_state(opt):
@@ -54,12 +60,13 @@ def load_resume_state(opt):
     return state
 
 
-def _repaired_parse_options(parse_options):
+def _repaired_parse_options(parse_options, change):
     def parse(root_path, is_train=True):
         paths = SimpleNamespace(**{**vars(os.path), 'expanduser': _expanduser})
         with _replaced(importlib.import_module('basicsr.utils.options'), {'init_dist': _init_dist, 'osp': paths}):
             opt, args = parse_options(root_path, is_train)
         opt['num_gpu'] = usable_gpus(opt)
+        change(opt)
         if 'train' in opt['datasets']:
             _leave_auto_to_the_dataset(opt['datasets']['train'])
         return opt, args
