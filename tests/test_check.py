@@ -56,6 +56,7 @@ MISTAKES = {
     'scheduler without milestones': ({'train__scheduler': {'type': 'MultiStepLR'}}, 'needs the option milestones'),
     'misspelt metric': ({'val__metrics': {'psnr': {'type': 'calculate_pnsr'}}}, 'did you mean calculate_psnr'),
     'misspelt dataset': ({'datasets__train__type': 'PairedImagDataset'}, 'did you mean PairedImageDataset'),
+    'misspelt dataset key': ({'datasets__train__dataset_enlarge_ration': 2}, 'did you mean dataset_enlarge_ratio'),
     'number as text': ({'train__optim_d__lr': '1e-4'}, "train.optim_d.lr: '1e-4' is text"),
     'number as text in a list': ({'train__optim_g__betas': ['9e-1', 0.99]}, 'train.optim_g.betas[0]'),
     'missing folder': ({'datasets__train__dataroot_lq': 'nowhere'}, 'No such file or directory: nowhere'),

@@ -1,6 +1,8 @@
 """GANZooModel: parity with BasicSR's models, the meaning of the keys, composition, and errors."""
 
 import pickle
+import urllib.request
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -277,6 +279,21 @@ def test_a_generator_file_that_does_not_fit_is_named(content, tmp_path):
         torch.save({'params': {'conv.weight': torch.zeros(1)}}, path)
     with pytest.raises(OptionError, match='pretrain_network_g'):
         build_model(replaced(gan(), str(path), 'path', 'pretrain_network_g'))
+
+
+def test_perceptual_weights_that_cannot_be_fetched_are_named_with_file_place_and_url(tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise URLError('Name or service not known')
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    monkeypatch.setattr(urllib.request, 'urlopen', no_network)
+    monkeypatch.setattr(torch.hub, 'urlopen', no_network)
+    block = {'type': 'PerceptualLoss', 'layer_weights': {'conv1_2': 1}}
+    with pytest.raises(OptionError) as caught:
+        build_model(model_opt(perceptual_opt=block))
+    for word in ('vgg19-dcbb9e9d.pth', 'experiments/pretrained_models', 'https://download.pytorch.org/models/'):
+        assert word in str(caught.value)
 
 
 def test_pictures_of_another_scale_are_named_with_both_sizes():

@@ -41,6 +41,12 @@ KNOWN = {
     'val': ('val_freq', 'save_img', 'metrics', 'pbar', 'suffix'),
     'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'),
 }
+#: of BasicSR's PairedImageDataset, which ignores what it does not know; a near miss is an error
+DATASET = (
+    *('name', 'type', 'dataroot_gt', 'dataroot_lq', 'meta_info', 'meta_info_file', 'filename_tmpl', 'io_backend'),
+    *('gt_size', 'use_hflip', 'use_rot', 'use_shuffle', 'num_worker_per_gpu', 'batch_size_per_gpu', 'prefetch_mode'),
+    *('dataset_enlarge_ratio', 'num_prefetch_queue', 'pin_memory', 'persistent_workers', 'color', 'mean', 'std'),
+)
 NUMBER = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?')
 
 
@@ -52,6 +58,8 @@ def check(opt):
         yield from _unknown(opt, '', _top_keys(opt['model_type']))
         for block, known in KNOWN.items():
             yield from _unknown(get(opt, block, {}), f'{block}.', known)
+    for name, block in get(opt, 'datasets', {}).items():
+        yield from _near_misses(block, f'datasets.{name}.')
     yield from _numbers_as_text(opt)
 
 
@@ -66,6 +74,13 @@ def _unknown(block, prefix, known):
     for key in block if isinstance(block, dict) else ():
         if key not in known:
             yield error(f'{prefix}{key}', f'nobody reads this key{did_you_mean(key, known)}')
+
+
+def _near_misses(block, prefix):
+    for key in block if isinstance(block, dict) else ():
+        hint = did_you_mean(key, DATASET)
+        if key not in DATASET and hint and block.get('type') == 'PairedImageDataset':
+            yield error(f'{prefix}{key}', f'nobody reads this key{hint}')
 
 
 def _numbers_as_text(value, key=''):

@@ -3,18 +3,14 @@
 import re
 from pathlib import Path
 
-import torch
-
+from basicsr_ganzoo import _vgg
 from basicsr_ganzoo.checking import error, get, warning
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
-
-VGG_FILE = 'vgg19-dcbb9e9d.pth'
-VGG_URL = f'https://download.pytorch.org/models/{VGG_FILE}'
 
 
 def check(opt):
     """Findings about combinations."""
-    for rule in (_gan, _ldl, _schedule, _degradation, _pool, _effect, _pretrained, _vgg):
+    for rule in (_gan, _ldl, _schedule, _degradation, _pool, _effect, _pretrained, _perceptual):
         yield from rule(opt)
 
 
@@ -83,12 +79,9 @@ def _pretrained(opt):
         yield warning('path.pretrain_network_g', 'a GAN from random weights rarely ends well; train with L1 first')
 
 
-def _vgg(opt):
+def _perceptual(opt):
     if not get(opt, 'train.perceptual_opt') or get(opt, 'train.perceptual_opt.vgg_type', 'vgg19') != 'vgg19':
         return
-    places = (Path('experiments/pretrained_models') / VGG_FILE, Path(torch.hub.get_dir()) / 'checkpoints' / VGG_FILE)
-    if not any(place.is_file() for place in places):
-        yield warning(
-            'train.perceptual_opt',
-            f'{VGG_FILE} (548 MB) will be fetched from {VGG_URL}; offline, put it at {places[0]}',
-        )
+    if not _vgg.is_here():
+        told = f'{_vgg.FILE} ({_vgg.SIZE}) will be fetched from {_vgg.URL}; offline, put it at {_vgg.PLACE}'
+        yield warning('train.perceptual_opt', told)

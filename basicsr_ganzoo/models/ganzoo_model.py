@@ -10,6 +10,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from basicsr_ganzoo import _vgg
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
 from basicsr_ganzoo._options import OptionError, build, check_choice, construct
 from basicsr_ganzoo._registry import register
@@ -89,7 +90,15 @@ class GANZooModel(SRModel):
 
     def _build_loss(self, key):
         block = self.opt['train'].get(key)
-        return build(LOSS_REGISTRY, block, f'train.{key}').to(self.device) if block else None
+        if not block:
+            return None
+        try:
+            return build(LOSS_REGISTRY, block, f'train.{key}').to(self.device)
+        except OSError as error:  # BasicSR's perceptual loss reads or fetches its weights when it is built
+            raise OptionError(
+                f'train.{key}: its weights cannot be had ({error}); for VGG19 fetch {_vgg.URL} ({_vgg.SIZE}) '
+                f'elsewhere and put it at {_vgg.PLACE}, or remove the block'
+            ) from error
 
     def _check_losses(self):
         if not (self.adversaries or self.cri_pix or self.cri_perceptual):

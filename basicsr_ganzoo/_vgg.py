@@ -1,0 +1,15 @@
+"""Where BasicSR's perceptual loss gets the weights of VGG19 from."""
+
+from pathlib import Path
+
+FILE = 'vgg19-dcbb9e9d.pth'
+URL = f'https://download.pytorch.org/models/{FILE}'
+PLACE = Path('experiments/pretrained_models') / FILE  # relative to the current directory; BasicSR looks here first
+SIZE = '548 MB'
+
+
+def is_here():
+    """Whether the weights lie where BasicSR or torchvision look for them, so that nothing is fetched."""
+    import torch
+
+    return PLACE.is_file() or (Path(torch.hub.get_dir()) / 'checkpoints' / FILE).is_file()
