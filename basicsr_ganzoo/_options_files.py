@@ -1,6 +1,8 @@
-"""Where the option files lie that come with the package."""
+"""The option files that come with the package: where they lie, and how they are named on the command line."""
 
 from pathlib import Path
+
+from basicsr_ganzoo._options import OptionError, did_you_mean
 
 
 def options_root():
@@ -11,3 +13,45 @@ def options_root():
         if folder.is_dir():
             return folder
     raise FileNotFoundError(f'the option files of basicsr_ganzoo are in none of {", ".join(map(str, candidates))}')
+
+
+def shipped_files():
+    """The option files of the package by their names without ``.yml``, in the order of their folders."""
+    return {path.stem: path for path in sorted(options_root().rglob('*.yml'))}
+
+
+def find_shipped_file(name):
+    """The path of an option file of the package.
+
+    Args:
+        name: such as ``esrgan_x4``, with or without ``.yml``, and with as many of its folders as one likes, up to
+            ``options/train/ESRGAN/esrgan_x4.yml``.
+
+    Raises:
+        OptionError: there is none; the message names a near one.
+    """
+    files = shipped_files()
+    wanted = Path(name)
+    stem = wanted.name.removesuffix('.yml')
+    path = files.get(stem)
+    if path is None:
+        hint = did_you_mean(stem, files)
+        raise OptionError(f'no shipped option file is called {name}{hint}; `ganzoo options` lists them')
+    folders = ('options', *path.relative_to(options_root()).parts[:-1])
+    if wanted.parts[:-1] != folders[len(folders) - len(wanted.parts) + 1 :]:
+        raise OptionError(f'no shipped option file is called {name}; {stem} is {"/".join(folders)}/{path.name}')
+    return path
+
+
+def find_option_file(name):
+    """The path of an option file: ``name`` where that is a file, else the file of the package that it names.
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    try:
+        return find_shipped_file(name)
+    except OptionError as error:
+        raise OptionError(f'-opt names no file: {name}, and {error}') from error

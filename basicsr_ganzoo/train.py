@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 from basicsr_ganzoo._options import OptionError, check_choice
+from basicsr_ganzoo._options_files import find_option_file
 
 
 def add_arguments(parser):
     """The flags of BasicSR's train.py."""
-    parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML)')
+    parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML), or a name of `ganzoo options`')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='as for torchrun')
     parser.add_argument('--auto_resume', action='store_true', help='go on from the newest state of this experiment')
     parser.add_argument('--debug', action='store_true', help='validate and save after 8 iterations')
@@ -29,6 +30,7 @@ def run(args):
     Raises:
         OptionError: the option file, or something that it names, is wrong.
     """
+    args.opt = str(find_option_file(args.opt))
     findings = prepare(args.opt, args.force_yml)[1]
     for finding in findings:
         if finding.level == 'warning':
@@ -60,20 +62,19 @@ def prepare(path, force_yml=None):
     _registry.import_submodules()
     from basicsr_ganzoo.checking import check_options
 
-    _import_plugins(opt.get('imports') or [], Path(path).parent)
+    import_plugins(opt.get('imports') or [], Path(path).parent)
     return opt, check_options(opt)
 
 
 def read_options(path):
-    """Read the mapping that an option file holds.
+    """Read the mapping that an option file holds, or the shipped file of this name.
 
     Raises:
         OptionError: no such file, no YAML, or no mapping in it.
     """
     import yaml
 
-    if not Path(path).is_file():
-        raise OptionError(f'-opt names no file: {path}')
+    path = find_option_file(path)
     try:
         opt = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -103,19 +104,27 @@ def _basicsr_argv(args):
     return argv + (['--force_yml', *args.force_yml] if args.force_yml else [])
 
 
-def _import_plugins(names, folder):
+def import_plugins(names, folder):
     """Import what the option file's ``imports`` names: modules, or .py files relative to the option file."""
     check_choice('the option file', 'the kind of imports', type(names).__name__, ('list',))
     for name in names:
         try:
             if name.endswith('.py'):
-                spec = importlib.util.spec_from_file_location(Path(name).stem, folder / name)
-                module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
+                _import_file(folder / name)
             else:
                 importlib.import_module(name)
         except (FileNotFoundError, ModuleNotFoundError) as error:
             raise OptionError(f'imports: cannot import {name}: {error}') from error
+
+
+def _import_file(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
 
 
 def main():

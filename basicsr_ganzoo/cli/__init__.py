@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-VERBS = ('demo', 'list', 'show', 'check', 'train', 'upscale', 'run')
+VERBS = ('demo', 'list', 'show', 'options', 'check', 'train', 'test', 'upscale', 'run')
 
 
 def main(argv=None):
