@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 
 
 class OptionError(ValueError):
@@ -19,6 +20,15 @@ def check_choice(owner, name, value, choices):
     if value not in choices:
         allowed = ', '.join(map(str, choices))
         raise ValueError(f'{owner} needs {name} to be one of {allowed}, got {value!r}{did_you_mean(value, choices)}')
+
+
+def check_number(owner, name, value, least=-math.inf, most=math.inf):
+    """Raise ``ValueError`` unless ``value`` is a number from ``least`` to ``most``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f'{owner} needs {name} to be a number such as 0.1, got {value!r}')
+    if not least <= value <= most:
+        bounds = f'from {least:g}' if most == math.inf else f'from {least:g} to {most:g}'
+        raise ValueError(f'{owner} needs {name} to be {bounds}, got {value!r}')
 
 
 def check_arguments(entry, options):

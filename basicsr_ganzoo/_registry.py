@@ -10,6 +10,7 @@ KINDS = {
     'archs': 'ARCH_REGISTRY',
     'losses': 'LOSS_REGISTRY',
     'regularizers': 'LOSS_REGISTRY',
+    'views': 'ARCH_REGISTRY',
     'models': 'MODEL_REGISTRY',
     'data': 'DATASET_REGISTRY',
 }

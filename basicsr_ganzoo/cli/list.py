@@ -1,8 +1,8 @@
-"""Print what the zoo has: discriminators, losses, regularizers, models, datasets."""
+"""Print what the zoo has: discriminators, losses, regularizers, views, models, datasets."""
 
 import json
 
-KIND_NAMES = ('archs', 'losses', 'regularizers', 'models', 'data')
+KIND_NAMES = ('archs', 'losses', 'regularizers', 'views', 'models', 'data')
 
 
 def add_arguments(parser):

@@ -5,7 +5,7 @@ ganzoo show degradation -opt FILE --image PICTURE writes a sheet of the low-qual
 
 import inspect
 
-BLOCKS = {'archs': 'network_d', 'losses': 'train.gan_opt', 'regularizers': 'train.d_reg_opt', 'models': 'model_type'}
+BLOCKS = {'archs': 'network_d', 'losses': 'train.gan_opt', 'regularizers': 'train.d_reg_opt', 'views': 'train.views'}
 
 
 def add_arguments(parser):
@@ -61,6 +61,10 @@ def yaml_block(kind, name, entry):
         block[parameter.name] = 'vanilla' if parameter.name == 'gan_type' else parameter.default
     # A default that depends on another argument is None in the signature, and is best left out.
     block = {key: value for key, value in block.items() if value is not None}
+    if kind == 'regularizers':
+        block = {name.removesuffix('Regularizer').removesuffix('Penalty').lower(): block}
+    elif kind == 'views':
+        block = [block]
     for key in reversed(BLOCKS[kind].split('.')):
         block = {key: block}
     return yaml.safe_dump(block, sort_keys=False)

@@ -5,7 +5,8 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo._options import check_choice, construct
+from basicsr_ganzoo._logits import at_least_float32
+from basicsr_ganzoo._options import check_choice, check_number, construct
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.losses.pairing import PAIRINGS
 
@@ -31,7 +32,7 @@ class AdversarialLoss(nn.Module):
         super().__init__()
         check_choice(type(self).__name__, 'pairing', pairing, PAIRINGS)
         check_choice(type(self).__name__, 'scale_reduction', scale_reduction, ('mean', 'sum'))
-        self._check_number('loss_weight', loss_weight)
+        check_number(type(self).__name__, 'loss_weight', loss_weight)
         if detach_mean and pairing not in ('average', 'batch_average'):
             raise ValueError(
                 f'{type(self).__name__} has no mean to detach with pairing: {pairing}; '
@@ -101,16 +102,8 @@ class AdversarialLoss(nn.Module):
 
     def _over_scales(self, loss, *preds):
         scales = zip(*preds, strict=True) if isinstance(preds[0], (list, tuple)) else [preds]
-        losses = torch.stack([loss(*map(_at_least_float32, scale)) for scale in scales])
+        losses = torch.stack([loss(*map(at_least_float32, scale)) for scale in scales])
         return losses.mean(dim=0) if self.scale_reduction == 'mean' else losses.sum(dim=0)
-
-    def _check_number(self, name, value):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f'{type(self).__name__} needs {name} to be a number such as 0.1, got {value!r}')
-
-
-def _at_least_float32(x):
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 class _LabelledLoss(AdversarialLoss):
@@ -126,8 +119,8 @@ class _LabelledLoss(AdversarialLoss):
         fake_label_val=0.0,
     ):
         super().__init__(loss_weight, pairing, detach_mean, scale_reduction)
-        self._check_number('real_label_val', real_label_val)
-        self._check_number('fake_label_val', fake_label_val)
+        check_number(type(self).__name__, 'real_label_val', real_label_val)
+        check_number(type(self).__name__, 'fake_label_val', fake_label_val)
         self.real_label_val = real_label_val
         self.fake_label_val = fake_label_val
 

@@ -1,1 +1,1 @@
-"""Regularizers of discriminators; importing a file registers its regularizers."""
+"""Regularizers of the discriminator; importing a file registers its regularizers."""

@@ -1,0 +1,24 @@
+"""Logits of a discriminator: one tensor, or a list with one for each scale."""
+
+import torch
+
+
+def as_list(pred):
+    """Logits as a list with one tensor for each scale."""
+    return list(pred) if isinstance(pred, (list, tuple)) else [pred]
+
+
+def detached(pred):
+    """The same logits without their graph."""
+    return [p.detach() for p in pred] if isinstance(pred, (list, tuple)) else pred.detach()
+
+
+def at_least_float32(x):
+    """``x``, in float32 if it was in half precision."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def mean_logit(pred):
+    """The mean logit of each sample, over its map and then over the scales: (N,), float32 or finer."""
+    means = [at_least_float32(p).flatten(1).mean(dim=1) for p in as_list(pred)]
+    return torch.stack(means).mean(dim=0)
