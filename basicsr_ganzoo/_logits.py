@@ -22,3 +22,14 @@ def mean_logit(pred):
     """The mean logit of each sample, over its map and then over the scales: (N,), float32 or finer."""
     means = [at_least_float32(p).flatten(1).mean(dim=1) for p in as_list(pred)]
     return torch.stack(means).mean(dim=0)
+
+
+def share_above(x, boundary):
+    """The share of the logits ``x`` above a boundary; those on it count half. 0-dim."""
+    return ((x > boundary).float().mean() + (x >= boundary).float().mean()) / 2
+
+
+def mean_pair_accuracy(real, fake):
+    """The share of places at which the real logit is above the fake one, over all scales. 0-dim."""
+    pairs = zip(as_list(real), as_list(fake), strict=True)
+    return torch.stack([share_above(r.float() - f.float(), 0) for r, f in pairs]).mean()

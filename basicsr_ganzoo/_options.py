@@ -31,6 +31,12 @@ def check_number(owner, name, value, least=-math.inf, most=math.inf):
         raise ValueError(f'{owner} needs {name} to be {bounds}, got {value!r}')
 
 
+def check_whole_number(owner, name, value, least=1):
+    """Raise ``ValueError`` unless ``value`` is a whole number from ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f'{owner} needs {name} to be a whole number from {least}, got {value!r}')
+
+
 def check_arguments(entry, options):
     """Check the names of ``options`` against the signature of ``entry``.
 

@@ -11,6 +11,8 @@ KINDS = {
     'losses': 'LOSS_REGISTRY',
     'regularizers': 'LOSS_REGISTRY',
     'views': 'ARCH_REGISTRY',
+    'gan_weights': 'LOSS_REGISTRY',
+    'content_losses': 'LOSS_REGISTRY',
     'models': 'MODEL_REGISTRY',
     'data': 'DATASET_REGISTRY',
 }

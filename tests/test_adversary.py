@@ -95,7 +95,10 @@ def test_log_is_detached_and_names_the_usual_keys():
     torch.manual_seed(0)
     net = small('MultiScalePatchGANDiscriminator')
     _, log = adversary(net, LOSSES['LSGANLoss']()).step(*images(net))
-    assert set(log) == {'l_g_gan', 'l_d_real', 'l_d_fake', 'out_d_real', 'out_d_fake'}
+    assert set(log) == {
+        *('l_g_gan', 'l_d_real', 'l_d_fake', 'out_d_real', 'out_d_fake'),
+        *('acc_d_real', 'acc_d_fake', 'acc_pair', 'gap', 'max_logit'),
+    }
     assert all(value.ndim == 0 and not value.requires_grad and value.isfinite() for value in log.values())
 
 

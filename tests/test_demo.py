@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from basicsr_ganzoo import cli
+from basicsr_ganzoo._files import whole_file
 from basicsr_ganzoo.cli import demo as verb
-from basicsr_ganzoo.demo import data, figures, files, report, scores, training
+from basicsr_ganzoo.demo import data, figures, report, scores, training
 
 FILES = {
     'comparison.png',
@@ -147,7 +148,7 @@ def test_a_file_that_fails_halfway_keeps_its_former_content(tmp_path):
     path.write_text('former')
 
     def fail():
-        with files.whole_file(path) as part:
+        with whole_file(path) as part:
             part.write_text('half')
             raise KeyboardInterrupt
 

@@ -1,8 +1,8 @@
-"""Print what the zoo has: discriminators, losses, regularizers, views, models, datasets."""
+"""Print what the zoo has: discriminators, losses, regularizers, views, models and more."""
 
 import json
 
-KIND_NAMES = ('archs', 'losses', 'regularizers', 'views', 'models', 'data')
+KIND_NAMES = ('archs', 'losses', 'regularizers', 'views', 'gan_weights', 'content_losses', 'models', 'data')
 
 
 def add_arguments(parser):

@@ -4,8 +4,15 @@ ganzoo show degradation -opt FILE --image PICTURE writes a sheet of the low-qual
 """
 
 import inspect
+import re
 
-BLOCKS = {'archs': 'network_d', 'losses': 'train.gan_opt', 'regularizers': 'train.d_reg_opt', 'views': 'train.views'}
+BLOCKS = {
+    'archs': 'network_d',
+    'losses': 'train.gan_opt',
+    'regularizers': 'train.d_reg_opt',
+    'views': 'train.views',
+    'gan_weights': 'train.gan_weight_opt',
+}
 
 
 def add_arguments(parser):
@@ -65,9 +72,15 @@ def yaml_block(kind, name, entry):
         block = {name.removesuffix('Regularizer').removesuffix('Penalty').lower(): block}
     elif kind == 'views':
         block = [block]
-    for key in reversed(BLOCKS[kind].split('.')):
+    for key in reversed((BLOCKS.get(kind) or f'train.{_own_key(name)}').split('.')):
         block = {key: block}
     return yaml.safe_dump(block, sort_keys=False)
+
+
+def _own_key(name):
+    """The key of a content loss: LRConsistencyLoss is lr_consistency_opt."""
+    words = re.sub(r'(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])', '_', name.removesuffix('Loss'))
+    return f'{words.lower()}_opt'
 
 
 def _print_cost(entry, size):

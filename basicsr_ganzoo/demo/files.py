@@ -1,6 +1,5 @@
-"""The folder of a demo: may we write to it, and how a file gets there whole or not at all."""
+"""The folder of a demo: may we write to it."""
 
-import contextlib
 import os
 
 from basicsr_ganzoo._options import OptionError
@@ -17,14 +16,3 @@ def check_folder(out):
         raise OptionError(f'--out {out} cannot be written: no permission to write to {there}; give another --out')
     if out.is_dir() and any(out.iterdir()) and not any((out / name).is_file() for name in (FIRST, LAST)):
         raise OptionError(f'--out {out} holds other files and no former demo (no {LAST}); give another --out')
-
-
-@contextlib.contextmanager
-def whole_file(path):
-    """Give a path to write to; the file gets its name ``path`` only when the block has ended well."""
-    part = path.with_name(f'.part-{path.name}')
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

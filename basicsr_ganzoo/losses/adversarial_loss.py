@@ -5,7 +5,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo._logits import at_least_float32
+from basicsr_ganzoo._logits import at_least_float32, share_above
 from basicsr_ganzoo._options import check_choice, check_number, construct
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.losses.pairing import PAIRINGS
@@ -100,6 +100,16 @@ class AdversarialLoss(nn.Module):
         loss = self._over_scales(lambda x: curve(x).mean(), pred)
         return loss if is_disc else loss * self.loss_weight
 
+    def accuracy(self, real, fake):
+        """The shares of real and of fake logits that D judges rightly; with a relativistic pairing, of the pairs."""
+        real, fake = PAIRINGS[self.pairing](real, fake)
+        boundary = self.boundary(real, fake)
+        return share_above(real, boundary), 1 - share_above(fake, boundary)
+
+    def boundary(self, real, fake):
+        """The logit between what D takes for real and for fake."""
+        return 0.0
+
     def _over_scales(self, loss, *preds):
         scales = zip(*preds, strict=True) if isinstance(preds[0], (list, tuple)) else [preds]
         losses = torch.stack([loss(*map(at_least_float32, scale)) for scale in scales])
@@ -174,6 +184,9 @@ class LSGANLoss(_LabelledLoss):
     def distance(self, x, label):
         return (x - label).square()
 
+    def boundary(self, real, fake):
+        return (self.real_label_val + self.fake_label_val) / 2
+
 
 @register(LOSS_REGISTRY)
 class WGANLoss(AdversarialLoss):
@@ -187,6 +200,10 @@ class WGANLoss(AdversarialLoss):
 
     def fake(self, x):
         return x
+
+    def boundary(self, real, fake):
+        # A critic is free up to a constant, so only the distance from the other side tells.
+        return (real.mean() + fake.mean()) / 2
 
 
 @register(LOSS_REGISTRY)

@@ -1,23 +1,26 @@
 """Paired training of a generator: content losses and any adversary, from one option file."""
 
 from collections import OrderedDict
+from pathlib import Path
 
 import torch
-from basicsr.losses.loss_util import get_refined_artifact_map
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from torch.nn.parallel import DataParallel, DistributedDataParallel
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from basicsr_ganzoo import _vgg
+from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of
+from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
+from basicsr_ganzoo._files import whole_file
 from basicsr_ganzoo._options import OptionError, build, check_choice, construct
 from basicsr_ganzoo._registry import register
-from basicsr_ganzoo.adversary import Adversary
 from basicsr_ganzoo.checkpoints import load_checkpoint
-
-LDL_WINDOW = 7  # side in pixels of the window in which LDL measures the variance of residuals (arXiv:2203.09195)
+from basicsr_ganzoo.content import ContentLosses
+from basicsr_ganzoo.guard import BufferKeeper, StepGuard, check_finite, clip_gradients
+from basicsr_ganzoo.health.report import HealthReport
 
 
 def optimizer_classes():
@@ -40,6 +43,8 @@ class GANZooModel(SRModel):
     optimizers of torch; the log has ``rho``, the norm of the GAN's gradient at the image over the content losses'.
     """
 
+    health = None
+
     def __init__(self, opt):
         super(SRModel, self).__init__(opt)
         self.net_g = self.model_to_device(build(ARCH_REGISTRY, opt['network_g'], 'network_g'))
@@ -58,13 +63,17 @@ class GANZooModel(SRModel):
             self._init_ema()
         self.net_d_iters = train_opt.get('net_d_iters', 1)
         self.net_d_init_iters = train_opt.get('net_d_init_iters', 0)
-        self.adversaries = self._build_adversaries()
-        self.cri_pix = self._build_loss('pixel_opt')
-        self.cri_ldl = self._build_loss('ldl_opt')
-        self.cri_perceptual = self._build_loss('perceptual_opt')
-        self._check_losses()
+        self.adversaries = {
+            options.label: AdversaryBuilder(self, options).build() for options in adversaries_of(self.opt)
+        }
+        self.content = ContentLosses(self)
+        if not self.adversaries and not self.content:
+            raise OptionError('there is nothing to train with: give train.pixel_opt, perceptual_opt or gan_opt')
         self.setup_optimizers()
         self.setup_schedulers()
+        self.guard = StepGuard(train_opt.get('max_bad_steps', 10))
+        self.buffers = BufferKeeper(self.net_g, *(part for a in self.adversaries.values() for part in a.modules))
+        self.health = HealthReport.of(self)
 
     def _init_ema(self):
         get_root_logger().info(f'Use Exponential Moving Average with decay: {self.ema_decay}')
@@ -74,46 +83,27 @@ class GANZooModel(SRModel):
         if not self._load_pretrained(self.net_g_ema, 'g', param_keys):
             self.model_ema(0)
 
-    def _build_adversaries(self):
-        gan_opt = self.opt['train'].get('gan_opt')
-        if ('network_d' in self.opt) != bool(gan_opt):
-            missing, present = ('network_d', 'train.gan_opt') if gan_opt else ('train.gan_opt', 'network_d')
-            raise OptionError(f'{present} is there but {missing} is not; give both for a GAN, or neither')
-        if not gan_opt:
-            return {}
-        net_d = self.model_to_device(build(ARCH_REGISTRY, self.opt['network_d'], 'network_d'), sync_buffers=False)
-        self.print_network(net_d)
-        self._load_pretrained(net_d, 'd', self.opt['path'].get('param_key_d', 'params'))
-        net_d.train()
-        loss = self._build_loss('gan_opt')
-        return {'net_d': Adversary(net_d, loss, self._build_optimizer('optim_d', net_d))}
-
-    def _build_loss(self, key):
-        block = self.opt['train'].get(key)
+    def build_loss(self, block, where):
+        """Build a registered loss, or None without a block, on the model's device; ``where`` names it in messages."""
         if not block:
             return None
         try:
-            return build(LOSS_REGISTRY, block, f'train.{key}').to(self.device)
+            loss = build(LOSS_REGISTRY, block, where)
         except OSError as error:  # BasicSR's perceptual loss reads or fetches its weights when it is built
             raise OptionError(
-                f'train.{key}: its weights cannot be had ({error}); for VGG19 fetch {_vgg.URL} ({_vgg.SIZE}) '
+                f'{where}: its weights cannot be had ({error}); for VGG19 fetch {_vgg.URL} ({_vgg.SIZE}) '
                 f'elsewhere and put it at {_vgg.PLACE}, or remove the block'
             ) from error
-
-    def _check_losses(self):
-        if not (self.adversaries or self.cri_pix or self.cri_perceptual):
-            raise OptionError('there is nothing to train with: give train.pixel_opt, perceptual_opt or gan_opt')
-        if self.cri_ldl and not self.ema_decay > 0:
-            raise OptionError('train.ldl_opt compares with the averaged generator; set train.ema_decay, such as 0.999')
+        return loss.to(self.device) if isinstance(loss, torch.nn.Module) else loss
 
     def setup_optimizers(self):
-        self.optimizer_g = self._build_optimizer('optim_g', self.net_g)
+        self.optimizer_g = self.build_optimizer(self.opt['train'].get('optim_g'), 'train.optim_g', self.net_g)
         self.optimizers.append(self.optimizer_g)
         self.optimizers.extend(adversary.optimizer for adversary in self.adversaries.values())
 
-    def _build_optimizer(self, key, net):
-        options = dict(self.opt['train'].get(key) or {})
-        where = f'train.{key}'
+    def build_optimizer(self, block, where, net):
+        """Build the optimizer that ``block`` describes for what ``net`` trains; ``where`` names it in messages."""
+        options = dict(block or {})
         if 'type' not in options:
             raise OptionError(f'{where} is missing; it needs a type, such as Adam, and a learning rate lr')
         trainable = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
@@ -191,74 +181,142 @@ class GANZooModel(SRModel):
             )
         self.output = sr.detach()
         log = OrderedDict()
-        content_gradient = self._play_content(log) if train_g else None
-        gan_gradient = self._play_adversaries(train_g, log)
+        content = self._play_content(log) if train_g else None
+        gan = self._play_adversaries(current_iter, train_g, log)
         if train_g:
-            if content_gradient is not None and gan_gradient is not None:
-                log['rho'] = gan_gradient.norm() / content_gradient.norm()
-            self._update_g(sr, content_gradient, gan_gradient)
-        self._step_log = log
-        if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
-
-    def content_terms(self, sr):
-        """Yield the content losses of ``sr`` (N, C, H, W), one dict of log names to 0-dim tensors for each graph."""
-        if self.cri_pix:
-            yield {'l_g_pix': self.cri_pix(sr, self.gt_pix)}
-        if self.cri_ldl:
-            with torch.no_grad():
-                ema = self.net_g_ema(self.lq)
-            weight = get_refined_artifact_map(self.gt, sr, ema, LDL_WINDOW)
-            yield {'l_g_ldl': self.cri_ldl(weight * sr, weight * self.gt)}
-        if self.cri_perceptual:
-            percep, style = self.cri_perceptual(sr, self.gt_percep)
-            yield {k: v for k, v in (('l_g_percep', percep), ('l_g_style', style)) if v is not None}
+            self._differentiate_g(sr, content, gan, log)
+        if self.health:
+            log.update(self.health.measure(self.output, self.lq, self.gt_pix, current_iter))
+        self.log_dict = self._numbers(log)
+        if self.guard.accepts(self.log_dict, current_iter):
+            self._update(train_g)
+            if self.health:
+                self.health.observe(self.log_dict, current_iter)
+        else:
+            self.buffers.restore()
 
     # What the pixel loss, the perceptual loss and the adversaries compare with; a model may give each its own.
     gt_pix = gt_percep = gt_gan = property(lambda self: self.gt)
 
     def _play_content(self, log):
         sr = self.output.detach().requires_grad_()
-        gradients = []
-        for terms in self.content_terms(sr):
-            gradients.append(torch.autograd.grad(sum(terms.values()), sr)[0])
-            log.update((name, loss.detach()) for name, loss in terms.items())
-        return sum(gradients[1:], gradients[0]) if gradients else None
+        total = None
+        for name, losses in self.content.terms(sr):
+            (gradient,) = torch.autograd.grad(sum(losses.values()), sr)
+            log.update((key, loss.detach()) for key, loss in losses.items())
+            log[f'grad_{name}'] = gradient.norm()
+            total = gradient if total is None else total + gradient
+        return total
 
-    def _play_adversaries(self, train_g, log):
-        gradients = []
+    def _play_adversaries(self, current_iter, train_g, log):
+        total = None
+        probe = bool(self.health and self.health.probes(current_iter))
         for adversary in self.adversaries.values():
-            gradient, adversary_log = adversary.step(self.gt_gan, self.output, train_g)
-            gradients.append(gradient)
-            log.update(adversary_log)
-        return sum(gradients[1:], gradients[0]) if gradients and train_g else None
+            gradient, numbers = adversary.play(self.gt_gan, self.output, train_g, current_iter, probe)
+            if train_g:
+                numbers['grad_gan'] = gradient.norm()
+                total = gradient if total is None else total + gradient
+            if adversary.learns:
+                numbers['grad_net_d'] = clip_gradients(adversary.parameters, adversary.grad_clip)
+            log.update((f'{key}{adversary.suffix}', value) for key, value in numbers.items())
+        return total
 
-    def _update_g(self, sr, *gradients):
+    def _differentiate_g(self, sr, content, gan, log):
+        if content is not None and gan is not None:
+            norm = content.norm().clamp_min(torch.finfo(content.dtype).tiny)
+            log['rho'] = gan.norm() / norm
+            for adversary in self.adversaries.values() if len(self.adversaries) > 1 else ():
+                log[f'rho{adversary.suffix}'] = log[f'grad_gan{adversary.suffix}'] / norm
         self.optimizer_g.zero_grad(set_to_none=True)
-        sr.backward(sum(g for g in gradients if g is not None))
-        self.optimizer_g.step()
+        sr.backward(sum(g for g in (content, gan) if g is not None))
+        log['grad_net_g'] = clip_gradients(self.net_g.parameters(), self.opt['train'].get('grad_clip_g'))
 
-    @torch.no_grad()
+    def _numbers(self, log):
+        """The step's numbers as floats, averaged over all ranks: the step's one wait for the device."""
+        stacked = torch.stack([value.float() for value in log.values()])
+        if self.opt['dist']:
+            torch.distributed.all_reduce(stacked)
+            stacked /= self.opt['world_size']
+        return OrderedDict(zip(log, stacked.tolist(), strict=True))
+
+    def _update(self, train_g):
+        for adversary in self.adversaries.values():
+            adversary.update()
+            adversary.observe(own_numbers(self.log_dict, adversary.suffix))
+        if train_g:
+            self.optimizer_g.step()
+        if self.ema_decay > 0:
+            self.model_ema(decay=self.ema_decay)
+        self.buffers.keep()
+
     def model_ema(self, decay=0.999):
-        """Move the averaged generator towards the current one: parameters and buffers; what is no float is copied."""
-        ours, theirs = self.net_g_ema.state_dict(), self.get_bare_model(self.net_g).state_dict()
-        averaged = [name for name, tensor in ours.items() if tensor.is_floating_point()]
-        get_ema_multi_avg_fn(decay)([ours[n] for n in averaged], [theirs[n] for n in averaged], None)
-        for name in ours.keys() - averaged:
-            ours[name].copy_(theirs[name])
+        """Move the averaged generator towards the current one: parameters and buffers."""
+        average_into(self.net_g_ema, decay, self.net_g)
 
-    @property
-    def log_dict(self):
-        """The last step's numbers by name. Reading it waits for the device and, under DDP, for all ranks."""
-        return self.reduce_loss_dict(self._step_log)
+    # ---------------------------------------------------------------- validating
 
-    # ---------------------------------------------------------------- saving
+    def test(self):
+        """Run the generator on ``lq``, and while training show the result to the health report."""
+        super().test()
+        if self.health and hasattr(self, 'gt'):
+            self.health.judge_held_out(self.output, self.gt)
+
+    def nondist_validation(self, *args):
+        """Validate, and tell the health report that it is over."""
+        super().nondist_validation(*args)
+        if self.health:
+            self.health.end_of_validation()
+
+    # ---------------------------------------------------------------- saving and resuming
 
     def save(self, epoch, current_iter):
         """Save the networks and, unless ``current_iter`` is -1 (the end), the training state, as BasicSR does."""
         for label, adversary in self.adversaries.items():
-            self.save_network(adversary.net_d, label, current_iter)
+            nets, keys = [adversary.bare], ['params']
+            if adversary.average:
+                nets, keys = [*nets, adversary.average[0]], [*keys, 'params_ema']
+            self.save_network(nets, label, current_iter, param_key=keys)
         super().save(epoch, current_iter)
+
+    def save_network(self, net, net_label, current_iter, param_key='params'):
+        """Save one network or several, if all their numbers are finite.
+
+        Raises:
+            DivergedError: they are not.
+        """
+        for each in net if isinstance(net, list) else [net]:
+            check_finite(self.get_bare_model(each), net_label)
+        super().save_network(net, net_label, current_iter, param_key)
+
+    @master_only
+    def save_training_state(self, epoch, current_iter):
+        """Save what a resume needs: BasicSR's keys, and the state of the adversaries. -1, the end, needs none."""
+        if current_iter == -1:
+            return
+        state = {
+            'epoch': epoch,
+            'iter': current_iter,
+            'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
+            'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
+            'adversaries': {label: adversary.state_dict() for label, adversary in self.adversaries.items()},
+        }
+        with whole_file(Path(self.opt['path']['training_states']) / f'{current_iter}.state') as part:
+            torch.save(state, part)
+
+    def resume_training(self, resume_state):
+        """Reload optimizers, schedulers and adversaries; of several adversaries also the networks."""
+        super().resume_training(resume_state)
+        for label, adversary in self.adversaries.items():
+            if adversary.suffix:
+                path = Path(self.opt['path']['models']) / f'{label}_{resume_state["iter"]}.pth'
+                self.load_network(adversary.bare, str(path), label=label)
+            adversary.load_state_dict(resume_state.get('adversaries', {}).get(label, {}))
+        self.buffers.keep()
+
+
+def own_numbers(numbers, suffix):
+    """The numbers of one adversary, without its suffix."""
+    return {name.removesuffix(suffix): value for name, value in numbers.items() if name.endswith(suffix)}
 
 
 def _size(image):

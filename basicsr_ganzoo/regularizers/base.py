@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from basicsr_ganzoo._logits import at_least_float32, mean_logit
-from basicsr_ganzoo._options import check_number
+from basicsr_ganzoo._options import check_number, check_whole_number
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,8 @@ class Regularizer(nn.Module):
 
     def __init__(self, loss_weight=1.0, interval=1):
         super().__init__()
-        check_number(type(self).__name__, 'loss_weight', loss_weight)
-        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-            raise ValueError(f'{type(self).__name__} needs interval to be a whole number from 1, got {interval!r}')
+        check_number(type(self).__name__, 'loss_weight', loss_weight, least=0)
+        check_whole_number(type(self).__name__, 'interval', interval)
         self.loss_weight = loss_weight
         self.interval = interval
 

@@ -1,0 +1,1 @@
+"""Losses of the generator beside the GAN's; importing a file registers its losses."""

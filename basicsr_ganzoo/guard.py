@@ -1,0 +1,94 @@
+"""Steps whose numbers are not finite: they are skipped and named, and they do not reach a checkpoint."""
+
+import math
+
+import torch
+from basicsr.utils import get_root_logger
+
+from basicsr_ganzoo._options import OptionError, check_whole_number
+
+#: prefixes of the numbers that have to be finite for a step to count: losses and norms of gradients
+GUARDED = ('l_', 'grad_')
+
+
+class DivergedError(OptionError):
+    """Training cannot go on, because its numbers are not finite; the message says which, since when, and what to do."""
+
+
+class StepGuard:
+    """Decides whether a step may update the networks.
+
+    Args:
+        max_bad_steps: so many bad steps in a row stop the training.
+    """
+
+    def __init__(self, max_bad_steps=10):
+        check_whole_number('train.max_bad_steps', 'the number of steps', max_bad_steps)
+        self.max_bad_steps = max_bad_steps
+        self.last_good = {}
+        self.last_good_iteration = None
+        self.bad_steps = 0
+
+    def accepts(self, numbers, iteration):
+        """Whether all losses and gradients of a step are finite.
+
+        Raises:
+            DivergedError: this is the last of ``max_bad_steps`` bad steps in a row.
+        """
+        guarded = {name: value for name, value in numbers.items() if name.startswith(GUARDED)}
+        bad = [name for name, value in guarded.items() if not math.isfinite(value)]
+        if not bad:
+            self.last_good, self.last_good_iteration, self.bad_steps = guarded, iteration, 0
+            return True
+        self.bad_steps += 1
+        told = self._tell(bad, numbers)
+        if self.bad_steps >= self.max_bad_steps:
+            raise DivergedError(
+                f'iteration {iteration}: {told}, in {self.bad_steps} iterations in a row (train.max_bad_steps); the '
+                'last checkpoint is good: lower lr, set train.grad_clip_g and grad_clip_d, and go on with --auto_resume'
+            )
+        get_root_logger().warning(f'iteration {iteration} is skipped: {told}')
+        return False
+
+    def _tell(self, bad, numbers):
+        def one(name):
+            if self.last_good_iteration is None:
+                return f'{name} is {numbers[name]}'
+            before = self.last_good.get(name)
+            good = f'{before:.4g}' if before is not None else 'absent'
+            return f'{name} is {numbers[name]} (last good {good} at iteration {self.last_good_iteration})'
+
+        return ', '.join(map(one, bad))
+
+
+class BufferKeeper:
+    """Keeps the buffers of networks, such as the statistics of batch norm, as the last good step left them."""
+
+    def __init__(self, *modules):
+        buffers = {id(b): b for module in modules for b in module.buffers() if b.is_floating_point()}
+        self.buffers = list(buffers.values())
+        self.kept = [b.clone() for b in self.buffers]
+
+    @torch.no_grad()
+    def keep(self):
+        """Remember the buffers as they are."""
+        for kept, buffer in zip(self.kept, self.buffers, strict=True):
+            kept.copy_(buffer)
+
+    @torch.no_grad()
+    def restore(self):
+        """Undo what happened to the buffers since :meth:`keep`."""
+        for kept, buffer in zip(self.kept, self.buffers, strict=True):
+            buffer.copy_(kept)
+
+
+def clip_gradients(parameters, max_norm=None):
+    """The norm of all gradients together, 0-dim, and above ``max_norm`` (None: no bound) scale them down to it."""
+    return torch.nn.utils.clip_grad_norm_(parameters, max_norm or math.inf)
+
+
+def check_finite(net, label):
+    """Raise ``DivergedError`` if a weight or a buffer of ``net`` is not finite, so that it is not saved."""
+    for name, tensor in net.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise DivergedError(f'{name} of {label} is not finite, so it is not saved; the last checkpoint is good')
