@@ -54,7 +54,12 @@ def iterations(run):
 
 @pytest.mark.parametrize(
     ('dataset', 'ratio'),
-    [('PairedImageDataset', 1), ('PairedImageDataset', 1.3), ('PairedFolderDataset', 1), ('PairedFolderDataset', 'auto')],
+    [
+        ('PairedImageDataset', 1),
+        ('PairedImageDataset', 1.3),
+        ('PairedFolderDataset', 1),
+        ('PairedFolderDataset', 'auto'),
+    ],
 )
 def test_training_ends_at_total_iter_though_the_loader_drops_half_a_batch(dataset, ratio, tmp_path):
     # Five pictures in batches of two: BasicSR counts on three batches in an epoch, gets two, and ends at 8 of 9.
