@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from numbers import Integral
 
 
 class OptionError(ValueError):
@@ -16,9 +17,16 @@ def did_you_mean(word, words):
 
 def check_choice(owner, name, value, choices):
     """Raise ``ValueError`` unless ``value`` is one of ``choices``."""
-    if value not in choices:
+    if value not in list(choices):  # a list also takes what cannot be hashed
         allowed = ', '.join(map(str, choices))
         raise ValueError(f'{owner} needs {name} to be one of {allowed}, got {value!r}{did_you_mean(value, choices)}')
+
+
+def check_counts(owner, **counts):
+    """Raise ``OptionError`` unless every one of ``counts`` is a whole number of at least 1."""
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise OptionError(f'{owner} needs {name} to be a whole number of at least 1, got {value!r}')
 
 
 def check_arguments(entry, options):
