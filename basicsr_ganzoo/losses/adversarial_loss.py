@@ -1,5 +1,7 @@
 """GAN losses, to be read side by side: three curves over logits each. The base class owns everything else."""
 
+import math
+
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
@@ -17,7 +19,7 @@ class AdversarialLoss(nn.Module):
     relativistic pairing D's two halves carry 1/2, and G plays D's game with the labels swapped.
 
     Args:
-        loss_weight: factor of G's loss; D's is always 1 (BasicSR's convention).
+        loss_weight: factor of G's loss, at least 0; D's is always 1 (BasicSR's convention).
         pairing: ``plain``, ``average`` (ESRGAN), ``batch_average`` (KAIR) or ``paired`` (R3GAN).
         detach_mean: in D's game, keep the gradient out of the mean of the other side, as BasicSR (since 2020) and
             KAIR do; the paper and the released ESRGAN do not.
@@ -31,7 +33,8 @@ class AdversarialLoss(nn.Module):
         super().__init__()
         check_choice(type(self).__name__, 'pairing', pairing, PAIRINGS)
         check_choice(type(self).__name__, 'scale_reduction', scale_reduction, ('mean', 'sum'))
-        self._check_number('loss_weight', loss_weight)
+        check_choice(type(self).__name__, 'detach_mean', detach_mean, (False, True))
+        self._check_number('loss_weight', loss_weight, 0, math.inf)
         if detach_mean and pairing not in ('average', 'batch_average'):
             raise ValueError(
                 f'{type(self).__name__} has no mean to detach with pairing: {pairing}; '
@@ -104,9 +107,12 @@ class AdversarialLoss(nn.Module):
         losses = torch.stack([loss(*map(_at_least_float32, scale)) for scale in scales])
         return losses.mean(dim=0) if self.scale_reduction == 'mean' else losses.sum(dim=0)
 
-    def _check_number(self, name, value):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+    def _check_number(self, name, value, lowest=-math.inf, highest=math.inf):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise ValueError(f'{type(self).__name__} needs {name} to be a number such as 0.1, got {value!r}')
+        if not lowest <= value <= highest:
+            bounds = f'of at least {lowest}' if highest == math.inf else f'from {lowest} to {highest}'
+            raise ValueError(f'{type(self).__name__} needs {name} to be a number {bounds}, got {value!r}')
 
 
 def _at_least_float32(x):
@@ -114,7 +120,14 @@ def _at_least_float32(x):
 
 
 class _LabelledLoss(AdversarialLoss):
-    """A loss that measures the distance of logits to labels. ``real_label_val`` below 1 smooths D's real label only."""
+    """A loss that measures the distance of logits to labels.
+
+    Args:
+        real_label_val: D's label of real images; below 1 it is smoothed, which leaves G's target at 1.
+        fake_label_val: the label of fake images in D's game and, with a relativistic pairing, of the real ones in G's.
+    """
+
+    label_range = -math.inf, math.inf
 
     def __init__(
         self,
@@ -126,8 +139,8 @@ class _LabelledLoss(AdversarialLoss):
         fake_label_val=0.0,
     ):
         super().__init__(loss_weight, pairing, detach_mean, scale_reduction)
-        self._check_number('real_label_val', real_label_val)
-        self._check_number('fake_label_val', fake_label_val)
+        self._check_number('real_label_val', real_label_val, *self.label_range)
+        self._check_number('fake_label_val', fake_label_val, *self.label_range)
         self.real_label_val = real_label_val
         self.fake_label_val = fake_label_val
 
@@ -150,8 +163,11 @@ class VanillaGANLoss(_LabelledLoss):
     """Non-saturating GAN by binary cross-entropy (Goodfellow et al. 2014, arXiv:1406.2661, Sec. 3).
 
     ``real_label_val: 0.9`` is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498, Sec. 3.4): it moves
-    D's real label alone, where BasicSR's ``GANLoss`` moves G's target with it. Other arguments as in the base class.
+    D's real label alone, where BasicSR's ``GANLoss`` moves G's target with it. Labels are probabilities, from 0 to 1.
+    Other arguments as in the base class.
     """
+
+    label_range = 0, 1
 
     def distance(self, x, label):
         return F.binary_cross_entropy_with_logits(x, torch.full_like(x, label), reduction='none')
@@ -287,8 +303,11 @@ def GANZooLoss(gan_type, **kwargs):
 
     BasicSR has ``vanilla lsgan wgan wgan_softplus hinge`` and KAIR ``gan ragan lsgan wgan softplusgan``; ``softplus``
     and ``rpgan`` are added. ``ragan`` is KAIR's: means over the batch axis only and detached in D's game, unless
-    ``pairing`` says otherwise. Further arguments go to the loss; one that this loss does not have is an error.
+    ``pairing`` or ``detach_mean`` says otherwise. Further arguments go to the loss; one that this loss does not have
+    is an error.
     """
     check_choice('GANZooLoss', 'gan_type', gan_type, GAN_TYPES)
     loss, implied = GAN_TYPES[gan_type]
-    return construct(loss, kwargs if 'pairing' in kwargs else {**implied, **kwargs})
+    if kwargs.get('pairing') in ('plain', 'paired'):  # which have no mean to detach
+        implied = {}
+    return construct(loss, {**implied, **kwargs})
