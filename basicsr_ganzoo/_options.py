@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+from numbers import Integral
 
 
 class OptionError(ValueError):
@@ -17,24 +18,30 @@ def did_you_mean(word, words):
 
 def check_choice(owner, name, value, choices):
     """Raise ``ValueError`` unless ``value`` is one of ``choices``."""
-    if value not in choices:
+    if value not in list(choices):  # a list also takes what cannot be hashed
         allowed = ', '.join(map(str, choices))
         raise ValueError(f'{owner} needs {name} to be one of {allowed}, got {value!r}{did_you_mean(value, choices)}')
 
 
 def check_number(owner, name, value, least=-math.inf, most=math.inf):
-    """Raise ``ValueError`` unless ``value`` is a number from ``least`` to ``most``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Raise ``ValueError`` unless ``value`` is a finite number from ``least`` to ``most``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f'{owner} needs {name} to be a number such as 0.1, got {value!r}')
     if not least <= value <= most:
-        bounds = f'from {least:g}' if most == math.inf else f'from {least:g} to {most:g}'
-        raise ValueError(f'{owner} needs {name} to be {bounds}, got {value!r}')
+        bounds = f'of at least {least:g}' if most == math.inf else f'from {least:g} to {most:g}'
+        raise ValueError(f'{owner} needs {name} to be a number {bounds}, got {value!r}')
 
 
 def check_whole_number(owner, name, value, least=1):
-    """Raise ``ValueError`` unless ``value`` is a whole number from ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f'{owner} needs {name} to be a whole number from {least}, got {value!r}')
+    """Raise ``OptionError`` unless ``value`` is a whole number from ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise OptionError(f'{owner} needs {name} to be a whole number from {least}, got {value!r}')
+
+
+def check_counts(owner, **counts):
+    """Raise ``OptionError`` unless every one of ``counts`` is a whole number from 1."""
+    for name, value in counts.items():
+        check_whole_number(owner, name, value)
 
 
 def check_arguments(entry, options):

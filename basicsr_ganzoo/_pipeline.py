@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import importlib
+import math
 import os
 import pickle
 import random
@@ -22,7 +23,15 @@ TORCHRUN = 'torchrun --nproc_per_node {} -m basicsr_ganzoo.train ... --launcher 
 
 def train_pipeline(argv, root):
     """Run BasicSR's pipeline with the command line ``argv``; it writes to, and resumes from, ``root``/experiments."""
-    _run('train', argv, root, load_resume_state=load_resume_state)
+    start = {'epoch': 0, 'iter': 0}
+
+    def load(opt):
+        state = load_resume_state(opt)
+        start.update({key: state[key] for key in start} if state else {})
+        return state
+
+    create = _repaired_create_loaders(importlib.import_module('basicsr.train').create_train_val_dataloader, start)
+    _run('train', argv, root, load_resume_state=load, create_train_val_dataloader=create)
 
 
 def test_pipeline(argv, root, change):
@@ -58,6 +67,32 @@ def load_resume_state(opt):
         ) from error
     check_resume(opt, state['iter'])
     return state
+
+
+def _repaired_create_loaders(create, start):
+    """BasicSR's ``create_train_val_dataloader``, whose number of epochs reaches ``train.total_iter``.
+
+    BasicSR rounds the batches of an epoch up, but its loader drops the last one unless it is whole: 300.1 batches in an
+    epoch end 400,000 iterations at 399,000. It also forgets that an epoch may have become longer before a resume.
+
+    Args:
+        create: BasicSR's function.
+        start: a mapping with the ``epoch`` and ``iter`` to go on from; it is read when the loaders are made.
+    """
+
+    def create_loaders(opt, logger):
+        loader, sampler, val_loaders, _, total = create(opt, logger)
+        if not len(loader):
+            raise OptionError(
+                f'datasets.train: {len(loader.dataset)} pictures make no batch of {loader.batch_size} for each of '
+                f'{opt["world_size"]} processes; set a higher dataset_enlarge_ratio, or a smaller batch_size_per_gpu'
+            )
+        # BasicSR's loop runs from the first epoch to this one, both included.
+        last = start['epoch'] + math.ceil((total - start['iter']) / len(loader)) - 1
+        logger.info(f'{len(loader)} whole batches in an epoch; iteration {total} is in epoch {last}')
+        return loader, sampler, val_loaders, last, total
+
+    return create_loaders
 
 
 def _repaired_parse_options(parse_options, change):

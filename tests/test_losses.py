@@ -167,6 +167,12 @@ def test_ragan_of_kair_keeps_its_pairing_but_takes_another_detachment():
     assert (loss.pairing, loss.detach_mean) == ('batch_average', False)
 
 
+@pytest.mark.parametrize('pairing', PAIRINGS)
+def test_ragan_of_kair_keeps_its_detachment_in_every_pairing_that_has_a_mean(pairing):
+    loss = GANZooLoss('ragan', pairing=pairing)
+    assert (loss.pairing, loss.detach_mean) == (pairing, pairing in WITH_MEAN)
+
+
 # ------------------------------------------------------------------ hand values
 
 LN2 = math.log(2)
@@ -558,6 +564,15 @@ def test_loss_weight_of_zero_gives_a_generator_gradient_of_zero():
         ({'gan_type': 'vanilla', 'loss_weight': True}, 'loss_weight.*number.*True'),
         ({'gan_type': 'vanilla', 'real_label_val': '0.9'}, "real_label_val.*number.*'0.9'"),
         ({'gan_type': 'lsgan', 'fake_label_val': '0'}, "fake_label_val.*number.*'0'"),
+        ({'gan_type': ['vanilla']}, r"gan_type.*got \['vanilla'\]"),
+        ({'gan_type': 'vanilla', 'pairing': ['plain']}, r"pairing.*got \['plain'\]"),
+        ({'gan_type': 'ragan', 'detach_mean': 'false'}, "detach_mean to be one of False, True, got 'false'"),
+        ({'gan_type': 'vanilla', 'loss_weight': math.nan}, 'loss_weight.*number.*got nan'),
+        ({'gan_type': 'vanilla', 'loss_weight': math.inf}, 'loss_weight.*number.*got inf'),
+        ({'gan_type': 'vanilla', 'loss_weight': -0.1}, 'loss_weight to be a number of at least 0, got -0.1'),
+        ({'gan_type': 'lsgan', 'real_label_val': math.nan}, 'real_label_val.*number.*got nan'),
+        ({'gan_type': 'vanilla', 'real_label_val': 1.2}, 'real_label_val to be a number from 0 to 1, got 1.2'),
+        ({'gan_type': 'ragan', 'fake_label_val': -1.0}, 'fake_label_val to be a number from 0 to 1, got -1.0'),
         ({'gan_type': 'vanilla', 'detach_mean': True}, 'detach_mean.*average or batch_average'),
         ({'gan_type': 'rpgan', 'detach_mean': True}, 'pairing: paired.*detach_mean'),
         ({'gan_type': 'vanilla', 'lossweight': 1.0}, r'lossweight \(did you mean loss_weight\?\)'),

@@ -1,6 +1,7 @@
 """``python -m basicsr_ganzoo.train``: a run from its option file, resuming, several processes, and users' mistakes."""
 
 import logging
+import re
 import socket
 from types import SimpleNamespace
 
@@ -10,6 +11,8 @@ import yaml
 from _training import OPTIONS, run_python, write_option_file, write_pairs
 from torchvision.models import vgg
 
+from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo._pipeline import _repaired_create_loaders
 from basicsr_ganzoo.cli import main
 
 TRAIN = ('-m', 'basicsr_ganzoo.train', '-opt')
@@ -43,6 +46,48 @@ def test_an_option_file_trains_and_resumes_in_the_current_directory(tmp_path):
     assert 'iter:       5' in again.stderr
     old, new = networks(tmp_path, 4), networks(tmp_path, 6)
     assert any(not torch.equal(old['g']['params'][k], new['g']['params'][k]) for k in old['g']['params'])
+
+
+def iterations(run):
+    return [int(number) for number in re.findall(r'iter: +(\d+),', run.stderr)]
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'ratio'),
+    [
+        ('PairedImageDataset', 1),
+        ('PairedImageDataset', 1.3),
+        ('PairedFolderDataset', 1),
+        ('PairedFolderDataset', 'auto'),
+    ],
+)
+def test_training_ends_at_total_iter_though_the_loader_drops_half_a_batch(dataset, ratio, tmp_path):
+    # Five pictures in batches of two: BasicSR counts on three batches in an epoch, gets two, and ends at 8 of 9.
+    changes = {'datasets__train__type': dataset, 'datasets__train__dataset_enlarge_ratio': ratio, 'val': None}
+    path = write_option_file(tmp_path, total_iter=9, **changes)
+    write_pairs(tmp_path / 'data', count=5)
+    done = run_python(*TRAIN, path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert iterations(done) == list(range(1, 10))
+
+
+def test_a_resumed_run_ends_at_total_iter_even_if_its_epochs_have_become_longer(tmp_path):
+    path = write_option_file(tmp_path, total_iter=12, logger__save_checkpoint_freq=4, val=None)
+    assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
+    for iteration in (8, 12):
+        (tmp_path / f'experiments/gan_x4/training_states/{iteration}.state').unlink()
+    # From epoch 1; with 40 pictures all that is left would fit into epoch 0.
+    write_pairs(tmp_path / 'data', count=40)
+    again = run_python(*TRAIN, path, '--auto_resume', cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert iterations(again) == list(range(5, 13))
+
+
+def test_too_few_pictures_for_all_processes_are_one_sentence():
+    loader = torch.utils.data.DataLoader(range(2), batch_size=3, drop_last=True)
+    create = _repaired_create_loaders(lambda opt, logger: (loader, None, [], 1, 9), {'epoch': 0, 'iter': 0})
+    with pytest.raises(OptionError, match='2 pictures make no batch of 3 for each of 2 processes'):
+        create({'world_size': 2}, logging.getLogger())
 
 
 def test_several_processes_train_on_cpus(tmp_path):

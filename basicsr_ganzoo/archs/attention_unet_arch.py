@@ -5,7 +5,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo._options import check_choice
+from basicsr_ganzoo._options import check_choice, check_counts
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.archs._layers import check_image, lrelu, resize_to, sn_conv
 
@@ -56,7 +56,9 @@ class AttentionUNetDiscriminator(nn.Module):
 
     def __init__(self, num_in_ch=3, num_feat=64, norm='batch'):
         super().__init__()
-        check_choice(type(self).__name__, 'norm', norm, ('batch', 'none'))
+        name = type(self).__name__
+        check_counts(name, num_in_ch=num_in_ch, num_feat=num_feat)
+        check_choice(name, 'norm', norm, ('batch', 'none'))
         self.num_in_ch = num_in_ch
         self.min_size = 16
         gate_feat = num_feat * 4
@@ -111,8 +113,7 @@ class MultiScaleAttentionUNetDiscriminator(nn.Module):
 
     def __init__(self, num_in_ch=3, num_feat=64, num_scales=2, norm='batch'):
         super().__init__()
-        if num_scales < 1:
-            raise ValueError(f'MultiScaleAttentionUNetDiscriminator needs num_scales >= 1, got {num_scales}')
+        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat, num_scales=num_scales)
         self.num_in_ch = num_in_ch
         self.num_scales = num_scales
         self.min_size = 16 * 2 ** (num_scales - 1)

@@ -6,7 +6,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo._options import check_choice
+from basicsr_ganzoo._options import check_choice, check_counts
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.archs._layers import CONV_NORMS, check_image, patch_block, patch_conv
 
@@ -36,6 +36,7 @@ class PatchGANDiscriminator(nn.Module):
         check_choice(name, 'norm', norm, CONV_NORMS)
         check_choice(name, 'num_layers', num_layers, range(1, 6))
         check_choice(name, 'padding', padding, (1, 2))
+        check_counts(name, num_in_ch=num_in_ch, num_feat=num_feat, num_layers=num_layers, padding=padding)
         self.num_in_ch = num_in_ch
         self.min_size = 3 * 2**num_layers
         spectral = CONV_NORMS[norm][0]
@@ -83,7 +84,9 @@ class PixelGANDiscriminator(nn.Module):
 
     def __init__(self, num_in_ch=3, num_feat=64, norm='spectral'):
         super().__init__()
-        check_choice(type(self).__name__, 'norm', norm, CONV_NORMS)
+        name = type(self).__name__
+        check_counts(name, num_in_ch=num_in_ch, num_feat=num_feat)
+        check_choice(name, 'norm', norm, CONV_NORMS)
         self.num_in_ch = num_in_ch
         self.min_size = 2
         spectral = CONV_NORMS[norm][0]
@@ -119,8 +122,7 @@ class MultiScalePatchGANDiscriminator(nn.Module):
 
     def __init__(self, num_in_ch=3, num_feat=64, num_scales=3, num_layers=3, norm='spectral', padding=2):
         super().__init__()
-        if num_scales < 1:
-            raise ValueError(f'MultiScalePatchGANDiscriminator needs num_scales >= 1, got {num_scales}')
+        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat, num_scales=num_scales)
         self.num_in_ch = num_in_ch
         self.scales = nn.ModuleList(
             PatchGANDiscriminator(num_in_ch, num_feat, num_layers, norm, padding) for _ in range(num_scales)

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
+from basicsr_ganzoo._options import check_counts
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.archs._layers import check_image, sn_conv
 
@@ -46,8 +47,7 @@ class ResNetDiscriminator(nn.Module):
 
     def __init__(self, num_in_ch=3, num_feat=64, num_down=5):
         super().__init__()
-        if num_down < 1:
-            raise ValueError(f'ResNetDiscriminator needs num_down >= 1, got {num_down}')
+        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat, num_down=num_down)
         self.num_in_ch = num_in_ch
         self.min_size = 2**num_down
         widths = [num_feat * min(2**level, 16) for level in range(num_down)]

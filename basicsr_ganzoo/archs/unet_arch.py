@@ -3,6 +3,7 @@
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
+from basicsr_ganzoo._options import check_choice, check_counts
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.archs._layers import check_image, lrelu, resize_to, sn_conv
 
@@ -24,6 +25,8 @@ class UNetSNDiscriminator(nn.Module):
 
     def __init__(self, num_in_ch=3, num_feat=64, skip_connection=True):
         super().__init__()
+        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat)
+        check_choice(type(self).__name__, 'skip_connection', skip_connection, (True, False))
         self.num_in_ch = num_in_ch
         self.min_size = 16
         self.skip_connection = skip_connection

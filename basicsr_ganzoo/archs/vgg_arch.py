@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
-from basicsr_ganzoo._options import check_choice
+from basicsr_ganzoo._options import check_choice, check_counts
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.archs._layers import check_image, lrelu
 
@@ -30,6 +30,7 @@ class VGGDiscriminator(nn.Module):
 
     def __init__(self, num_in_ch=3, num_feat=64, input_size=128, norm='batch'):
         super().__init__()
+        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat, input_size=input_size)
         check_choice(type(self).__name__, 'norm', norm, ('batch', 'spectral', 'none'))
         if input_size < 16:
             raise ValueError(f'VGGDiscriminator needs input_size >= 16, got {input_size}')
@@ -89,6 +90,7 @@ class SRGANDiscriminator(nn.Module):
 
     def __init__(self, num_in_ch=3, num_feat=64):
         super().__init__()
+        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat)
         self.num_in_ch = num_in_ch
         self.min_size = 32
         widths = [num_feat * k for k in (1, 2, 2, 4, 4, 8, 8)]

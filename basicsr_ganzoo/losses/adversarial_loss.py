@@ -1,5 +1,7 @@
 """GAN losses, to be read side by side: three curves over logits each. The base class owns everything else."""
 
+import math
+
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
@@ -18,7 +20,7 @@ class AdversarialLoss(nn.Module):
     relativistic pairing D's two halves carry 1/2, and G plays D's game with the labels swapped.
 
     Args:
-        loss_weight: factor of G's loss; D's is always 1 (BasicSR's convention).
+        loss_weight: factor of G's loss, at least 0; D's is always 1 (BasicSR's convention).
         pairing: ``plain``, ``average`` (ESRGAN), ``batch_average`` (KAIR) or ``paired`` (R3GAN).
         detach_mean: in D's game, keep the gradient out of the mean of the other side, as BasicSR (since 2020) and
             KAIR do; the paper and the released ESRGAN do not.
@@ -32,7 +34,8 @@ class AdversarialLoss(nn.Module):
         super().__init__()
         check_choice(type(self).__name__, 'pairing', pairing, PAIRINGS)
         check_choice(type(self).__name__, 'scale_reduction', scale_reduction, ('mean', 'sum'))
-        check_number(type(self).__name__, 'loss_weight', loss_weight)
+        check_choice(type(self).__name__, 'detach_mean', detach_mean, (False, True))
+        check_number(type(self).__name__, 'loss_weight', loss_weight, least=0)
         if detach_mean and pairing not in ('average', 'batch_average'):
             raise ValueError(
                 f'{type(self).__name__} has no mean to detach with pairing: {pairing}; '
@@ -117,7 +120,14 @@ class AdversarialLoss(nn.Module):
 
 
 class _LabelledLoss(AdversarialLoss):
-    """A loss that measures the distance of logits to labels. ``real_label_val`` below 1 smooths D's real label only."""
+    """A loss that measures the distance of logits to labels.
+
+    Args:
+        real_label_val: D's label of real images; below 1 it is smoothed, which leaves G's target at 1.
+        fake_label_val: the label of fake images in D's game and, with a relativistic pairing, of the real ones in G's.
+    """
+
+    label_range = -math.inf, math.inf
 
     def __init__(
         self,
@@ -129,8 +139,8 @@ class _LabelledLoss(AdversarialLoss):
         fake_label_val=0.0,
     ):
         super().__init__(loss_weight, pairing, detach_mean, scale_reduction)
-        check_number(type(self).__name__, 'real_label_val', real_label_val)
-        check_number(type(self).__name__, 'fake_label_val', fake_label_val)
+        check_number(type(self).__name__, 'real_label_val', real_label_val, *self.label_range)
+        check_number(type(self).__name__, 'fake_label_val', fake_label_val, *self.label_range)
         self.real_label_val = real_label_val
         self.fake_label_val = fake_label_val
 
@@ -153,8 +163,11 @@ class VanillaGANLoss(_LabelledLoss):
     """Non-saturating GAN by binary cross-entropy (Goodfellow et al. 2014, arXiv:1406.2661, Sec. 3).
 
     ``real_label_val: 0.9`` is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498, Sec. 3.4): it moves
-    D's real label alone, where BasicSR's ``GANLoss`` moves G's target with it. Other arguments as in the base class.
+    D's real label alone, where BasicSR's ``GANLoss`` moves G's target with it. Labels are probabilities, from 0 to 1.
+    Other arguments as in the base class.
     """
+
+    label_range = 0, 1
 
     def distance(self, x, label):
         return F.binary_cross_entropy_with_logits(x, torch.full_like(x, label), reduction='none')
@@ -297,8 +310,11 @@ def GANZooLoss(gan_type, **kwargs):
 
     BasicSR has ``vanilla lsgan wgan wgan_softplus hinge`` and KAIR ``gan ragan lsgan wgan softplusgan``; ``softplus``
     and ``rpgan`` are added. ``ragan`` is KAIR's: means over the batch axis only and detached in D's game, unless
-    ``pairing`` says otherwise. Further arguments go to the loss; one that this loss does not have is an error.
+    ``pairing`` or ``detach_mean`` says otherwise. Further arguments go to the loss; one that this loss does not have
+    is an error.
     """
     check_choice('GANZooLoss', 'gan_type', gan_type, GAN_TYPES)
     loss, implied = GAN_TYPES[gan_type]
-    return construct(loss, kwargs if 'pairing' in kwargs else {**implied, **kwargs})
+    if kwargs.get('pairing') in ('plain', 'paired'):  # which have no mean to detach
+        implied = {}
+    return construct(loss, {**implied, **kwargs})
