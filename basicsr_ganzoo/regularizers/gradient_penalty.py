@@ -1,0 +1,72 @@
+"""WGAN-GP and DRAGAN: D's gradient has a given norm, between real and fake or around real."""
+
+import torch
+from basicsr.utils.registry import LOSS_REGISTRY
+
+from basicsr_ganzoo._options import check_number
+from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.regularizers.base import Regularizer, image_gradient
+
+
+class _GradientNorm(Regularizer):
+    """Base of the penalties on the norm of the gradient. A subclass says in ``places`` where it is taken."""
+
+    def __init__(self, loss_weight=10.0, interval=1, target=1.0):
+        super().__init__(loss_weight, interval)
+        check_number(type(self).__name__, 'target', target, least=0)
+        self.target = target
+
+    def places(self, step):
+        """The images (N, C, H, W) at which D is differentiated."""
+        raise NotImplementedError
+
+    def penalty(self, step):
+        image = self.places(step).detach().requires_grad_()
+        norm = image_gradient(step.logits(image), image).norm(dim=1)
+        return (norm - self.target).square().mean()
+
+
+@register(LOSS_REGISTRY)
+class GradientPenalty(_GradientNorm):
+    """Gradient penalty of WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028, Eq. 3).
+
+    penalty = E[ (|d mean(D(x)) / dx| - target)^2 ] at x = t real_i + (1 - t) fake_i with t ~ U(0, 1) for each i; the
+    norm is over C, H and W of one picture, in logit / intensity. A critic whose gradient has norm 1 is charged 0.
+    Differs from BasicSR's ``gradient_penalty_loss``, which takes a norm over C for each pixel and so charges such a
+    critic, and from the paper by the pairs: real i and fake i show the same place. D should have no batch norm, which
+    mixes the gradients of the samples.
+    Price: a due step costs D 2.0 times as much.
+
+    Args:
+        loss_weight: lambda; 10 is the paper's.
+        interval: see the base class; the paper's is 1.
+        target: the norm that is charged 0; the paper's is 1, and 0 is a zero-centred penalty.
+    """
+
+    def places(self, step):
+        t = torch.rand_like(step.real[:, :1, :1, :1])
+        return t * step.real + (1 - t) * step.fake
+
+
+@register(LOSS_REGISTRY)
+class DRAGANPenalty(_GradientNorm):
+    """Gradient penalty of DRAGAN (Kodali et al. 2017, arXiv:1705.07215).
+
+    penalty = E[ (|d mean(D(x + n)) / dx| - target)^2 ] at real x with n ~ N(0, sigma^2), with the norm of
+    ``GradientPenalty``. It needs no Wasserstein loss. D should have no batch norm.
+    Price: a due step costs D 2.0 times as much.
+
+    Args:
+        loss_weight: lambda; 10 is the paper's.
+        interval: see the base class; the paper's is 1.
+        target: the norm that is charged 0; the paper's k is 1.
+        sigma: standard deviation of the noise for images in 0..1; 0.1 is our choice.
+    """
+
+    def __init__(self, loss_weight=10.0, interval=1, target=1.0, sigma=0.1):
+        super().__init__(loss_weight, interval, target)
+        check_number(type(self).__name__, 'sigma', sigma, least=0)
+        self.sigma = sigma
+
+    def places(self, step):
+        return step.real + self.sigma * torch.randn_like(step.real)
