@@ -418,6 +418,25 @@ def test_r1_of_two_scales_is_that_of_their_mean():
     assert_equal_to_closed_form(penalty, ((one + two) / 2).square().sum() / 2)
 
 
+@pytest.mark.parametrize('arch', ['UNetSNDiscriminator', 'PatchGANDiscriminator'])
+def test_r1_of_a_map_of_local_logits_falls_with_the_number_of_logits(arch):
+    """What the documentation says of crop sizes: the penalty times the number of logits stays within 30 %."""
+    torch.manual_seed(0)
+    net = ARCHS[arch](num_feat=8)
+    with torch.no_grad():
+        for _ in range(30):
+            net(torch.rand(2, 3, 64, 64))
+    net.eval()
+    products = []
+    for size in (64, 128, 192):
+        image = torch.rand(2, 3, size, size).requires_grad_()
+        logits = net(image)
+        penalty = REGULARIZERS['R1Regularizer']().penalty(DiscStep(net, image, image, logits, logits, 1))
+        products.append(penalty.item() * logits[0].numel())
+    print(arch, products)
+    assert max(products) < 1.3 * min(products)
+
+
 # ------------------------------------------------------------------ contracts of every regularizer
 
 

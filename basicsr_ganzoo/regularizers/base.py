@@ -63,7 +63,7 @@ class Regularizer(nn.Module):
 def image_gradient(pred, image, create_graph=True):
     """The gradient of each sample's mean logit at its image, as (N, C * H * W).
 
-    The mean, not the sum that BasicSR's ``r1_penalty`` takes, so that a weight does not depend on the number of logits.
+    The mean, not the sum that BasicSR's ``r1_penalty`` takes, so that repeating a logit changes nothing.
     """
     (gradient,) = torch.autograd.grad(mean_logit(pred).sum(), image, create_graph=create_graph, retain_graph=True)
     return at_least_float32(gradient).flatten(1)

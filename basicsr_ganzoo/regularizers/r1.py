@@ -17,9 +17,9 @@ class R1Regularizer(Regularizer):
 
     penalty = 1/2 E[ |d mean(D(x)) / dx|^2 ] at real x, summed over C, H and W, in (logit / intensity)^2.
     Differs from BasicSR's ``r1_penalty`` by the 1/2, and by the mean logit of a sample where that takes the sum of all,
-    so that repeating a logit changes nothing. A weight still does not carry over between discriminators, crop sizes
-    (of a map, whose logits see parts of the picture, the penalty falls as the crop grows) or image ranges (it is four
-    times as large for 0..1 as for -1..1): raise it until the penalty is about a tenth of D's loss.
+    so that repeating a logit changes nothing. A weight still does not carry over between discriminators, image ranges
+    (the penalty is four times as large for 0..1 as for -1..1) and, where D has a map whose logits see parts of the
+    picture, crop sizes (it falls with their area): raise it until the penalty is about a tenth of D's loss.
     Price: a due step costs D 1.5 times as much.
 
     Args:
