@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -93,6 +94,13 @@ def test_show_prints_a_block_that_builds(kind, name, capsys):
     elif kind == 'archs':
         assert type(build(ARCH_REGISTRY, block['network_d'], 'network_d')).__name__ == name
         assert 'GFLOPs' in out
+    elif kind == 'regularizers':
+        ((_, regularizer),) = block['train']['d_reg_opt'].items()
+        assert type(build(LOSS_REGISTRY, regularizer, 'train.d_reg_opt')).__name__ == name
+        assert re.search(r'Price: a due step costs D \d\.\d times as much', out)
+    elif kind == 'views':
+        (view,) = block['train']['views']
+        assert type(build(ARCH_REGISTRY, view, 'train.views')).__name__ == name
     else:
         assert build(LOSS_REGISTRY, block['train']['gan_opt'], 'train.gan_opt') is not None
 

@@ -30,6 +30,16 @@ PUBLIC = {
         'RpGANLoss',
         'GANZooLoss',
     },
+    'regularizers': {
+        'R1Regularizer',
+        'R2Regularizer',
+        'ApproximateR1Regularizer',
+        'GradientPenalty',
+        'DRAGANPenalty',
+        'LeCamRegularizer',
+        'CutMixConsistency',
+    },
+    'views': {'HighPassView', 'GradientView', 'WaveletView', 'ScaleView', 'DiffAugmentView'},
     'models': {'GANZooModel'},
 }
 #: names that other plugins of BasicSR register
@@ -86,8 +96,8 @@ def test_no_public_name_disappears(fresh, kind):
     assert PUBLIC[kind] <= names_of_kind(fresh, kind)
 
 
-@pytest.mark.parametrize('kind', ['archs', 'losses'])
-def test_every_registered_discriminator_and_loss_is_a_public_name_of_the_design(fresh, kind):
+@pytest.mark.parametrize('kind', ['archs', 'losses', 'regularizers', 'views'])
+def test_every_registered_discriminator_loss_regularizer_and_view_is_a_public_name_of_the_design(fresh, kind):
     assert names_of_kind(fresh, kind) == PUBLIC[kind]
 
 
