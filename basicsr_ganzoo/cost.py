@@ -53,6 +53,35 @@ def forward_cost(network, size, **options):
     }
 
 
+def game_cost(network, size, views=(), regularizers=None, feature_matching=None):
+    """FLOPs of an adversary's part of a step, both games and all gradients, for one picture, from shapes alone.
+
+    Args:
+        network: a discriminator class.
+        size: (H, W) of the image in pixels.
+        views, regularizers, feature_matching: as an ``Adversary`` takes them; regularizers are charged.
+
+    Raises:
+        ValueError: the network does not take this size or what the views make of it.
+    """
+    from basicsr_ganzoo.adversary import Adversary, WithFeatures
+    from basicsr_ganzoo.losses.adversarial_loss import SoftplusGANLoss
+
+    channels = 3
+    for view in views:
+        channels = view.out_channels(channels)
+    with torch.device('meta'):
+        net = network(num_in_ch=channels)
+        images = [torch.empty(1, 3, *size) for _ in range(2)]
+    net = WithFeatures(net) if feature_matching else net
+    parts = {'views': [view.to('meta') for view in views], 'feature_matching': feature_matching}
+    parts['regularizers'] = {name: regularizer.to('meta') for name, regularizer in (regularizers or {}).items()}
+    adversary = Adversary(net, SoftplusGANLoss(), torch.optim.SGD(net.parameters(), lr=0.1), **parts)
+    with FlopCounter() as counter:
+        adversary.play(*images, iteration=0)
+    return counter.total
+
+
 def receptive_field(network, size=384):
     """Side in pixels of the square that one logit (of the coarsest map) sees, or None if that is the whole image.
 

@@ -40,6 +40,8 @@ def run(args):
     print(f'\nIn an option file:\n\n{yaml_block(kind, args.name, entry)}')
     if kind == 'archs':
         _print_cost(entry, args.size)
+    elif kind in ('regularizers', 'views'):
+        _print_price(kind, entry, args.size)
 
 
 def _show_degradation(args):
@@ -103,6 +105,22 @@ def _print_cost(entry, size):
     print(f'With its defaults at {size[0]}x{size[1]}:')
     for name, value in lines.items():
         print(f'  {name:<14}{value}')
+
+
+def _print_price(kind, entry, size):
+    from basicsr_ganzoo import cost
+    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo._registry import entries
+
+    unet, part = entries('archs')['UNetSNDiscriminator'], entry()
+    parts = {'views': [part]} if kind == 'views' else {'regularizers': {'it': part}}
+    try:
+        price = cost.game_cost(unet, size, **parts) / cost.game_cost(unet, size)
+    except ValueError as error:
+        raise OptionError(f'--size: {error}') from error
+    print(f'Price, by FLOPs of the games of G and D, with UNetSNDiscriminator at {size[0]}x{size[1]}: {price:.2f}x', end='')
+    interval = getattr(part, 'interval', 1)
+    print(f', on average {1 + (price - 1) / interval:.2f}x with interval {interval}' if interval > 1 else '')
 
 
 def _size(text):
