@@ -19,6 +19,14 @@ def check_folder(out):
         raise OptionError(f'--out {out} holds other files and no former demo (no {LAST}); give another --out')
 
 
+def make_folder(out):
+    """Make ``out`` and what it lies in, or raise ``OptionError``."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f'--out {out} cannot be made: {error.strerror}; give another --out') from error
+
+
 @contextlib.contextmanager
 def whole_file(path):
     """Give a path to write to; the file gets its name ``path`` only when the block has ended well."""
