@@ -10,6 +10,8 @@ import sys
 from pathlib import PurePath
 
 PYPI_NAMES = {'PIL': 'pillow', 'cv2': 'opencv-python', 'skimage': 'scikit-image', 'yaml': 'pyyaml'}
+#: what this package imports by itself, beside BasicSR
+NEEDED = {'matplotlib', 'numpy', 'rich', 'safetensors', 'spandrel', 'torch', 'torchvision', *PYPI_NAMES}
 FUNCTIONAL_TENSOR = 'torchvision.transforms.functional_tensor'
 
 
@@ -71,6 +73,13 @@ def import_basicsr():
             f'torchvision cannot work with the installed torch, because they are different builds ({error}); '
             'install a matching pair: pip install --force-reinstall torch torchvision'
         ) from error
+
+
+def missing_package(error):
+    """The sentence about a ``ModuleNotFoundError`` that a package of :data:`NEEDED` causes; None for another one."""
+    if error.name not in NEEDED:
+        return None
+    return f'the package {error.name!r} is not installed; pip install {PYPI_NAMES.get(error.name, error.name)}'
 
 
 def ddp_that_leaves_buffers_alone():

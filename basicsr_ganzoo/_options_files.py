@@ -2,17 +2,25 @@
 
 from pathlib import Path
 
+from basicsr_ganzoo._compat import DependencyError
 from basicsr_ganzoo._options import OptionError, did_you_mean
 
 
 def options_root():
-    """The folder of the option files: inside an installed package, or beside it in a checkout."""
+    """The folder of the option files: inside an installed package, or beside it in a checkout.
+
+    Raises:
+        DependencyError: it is in neither place.
+    """
     package = Path(__file__).resolve().parent
     candidates = (package / 'options', package.parent / 'options')
     for folder in candidates:
         if folder.is_dir():
             return folder
-    raise FileNotFoundError(f'the option files of basicsr_ganzoo are in none of {", ".join(map(str, candidates))}')
+    raise DependencyError(
+        f'basicsr_ganzoo is incomplete: its option files are neither in {candidates[0]} nor in {candidates[1]}; '
+        'pip install --force-reinstall --no-deps basicsr-ganzoo, or pip install -e . in a clone'
+    )
 
 
 def shipped_files():

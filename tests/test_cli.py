@@ -1,6 +1,7 @@
 """The ``ganzoo`` command: its verbs, their output, exit codes and the time they take."""
 
 import importlib
+import inspect
 import json
 import re
 import resource
@@ -18,6 +19,9 @@ from basicsr_ganzoo._registry import KINDS, entries
 from basicsr_ganzoo.cli import VERBS, main
 
 NAMES = [(kind, name) for kind in KINDS for name in entries(kind)]
+
+
+OWN_KEYS = {'FeatureMatchingLoss': 'feature_matching_opt', 'LRConsistencyLoss': 'lr_consistency_opt'}
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +80,13 @@ def test_list_prints_full_names_even_in_a_narrow_terminal(capsys):
     assert [name for _, name in NAMES if name not in out] == []
 
 
+def test_list_cuts_no_name_short_where_a_terminal_has_no_room_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '50')
+    done = run_python('-m', 'basicsr_ganzoo', 'list', 'archs', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '\N{HORIZONTAL ELLIPSIS}' not in done.stdout
+
+
 def test_list_of_one_kind_shows_no_other(capsys):
     code, out, _ = ganzoo(capsys, 'list', 'losses', '--json')
     assert code == 0
@@ -86,7 +97,7 @@ def test_list_of_one_kind_shows_no_other(capsys):
 def test_show_prints_a_block_that_builds(kind, name, capsys):
     code, out, _ = ganzoo(capsys, 'show', name)
     assert code == 0
-    block = yaml.safe_load(out.split('In an option file:\n')[1].split('\nWith its defaults')[0])
+    block = yaml.safe_load(out.split('In an option file:\n')[1].split('\nWith its defaults')[0].split('\nPrice')[0])
     if kind == 'models':
         assert block == {'model_type': name}
     elif kind == 'data':  # built, with pictures, in test_data.py
@@ -102,7 +113,16 @@ def test_show_prints_a_block_that_builds(kind, name, capsys):
         (view,) = block['train']['views']
         assert type(build(ARCH_REGISTRY, view, 'train.views')).__name__ == name
     else:
-        assert build(LOSS_REGISTRY, block['train']['gan_opt'], 'train.gan_opt') is not None
+        (key,) = block['train']
+        assert key == {'losses': 'gan_opt', 'gan_weights': 'gan_weight_opt'}.get(kind, OWN_KEYS.get(name))
+        assert build(LOSS_REGISTRY, block['train'][key], f'train.{key}') is not None
+
+
+@pytest.mark.parametrize('name', [name for name, entry in entries('losses').items() if isinstance(entry, type)])
+def test_show_explains_every_argument_of_a_loss(name, capsys):
+    _, out, _ = ganzoo(capsys, 'show', name)
+    for argument in inspect.signature(entries('losses')[name]).parameters:
+        assert f'\n    {argument}: ' in out.split('In an option file:')[0]
 
 
 def test_show_counts_the_cost_at_the_size_that_is_asked_for(capsys):
@@ -136,6 +156,70 @@ def test_a_wrong_command_line_exits_with_2_and_says_how_it_is_used(args, capsys)
     assert err.startswith('usage: ')
 
 
+@pytest.mark.parametrize('size', ['0', '-5', '64x0', 'x64', '1e3', '64x64x3'])
+def test_a_size_that_is_none_is_named_with_what_it_should_look_like(size, capsys):
+    code, _, err = ganzoo(capsys, 'show', 'UNetSNDiscriminator', f'--size={size}')
+    assert code == 2
+    assert err.splitlines()[-1].endswith(f"needs to be N or HxW in pixels, such as 256 or 256x128, got '{size}'")
+
+
+@pytest.mark.parametrize(
+    ('module', 'args', 'package'),
+    [
+        ('torch', ('list',), 'torch'),
+        ('yaml', ('check', '-opt', 'gan_x4'), 'pyyaml'),
+        ('rich', ('upscale', '-m', 'a', '-i', 'b', '-o', 'c'), 'rich'),
+        ('cv2', ('run', 'script.py'), 'opencv-python'),
+    ],
+)
+def test_a_package_that_a_verb_misses_is_one_sentence_with_the_command_that_installs_it(
+    module, args, package, tmp_path
+):
+    (tmp_path / 'script.py').write_text(f'import {module}\n')
+    code = f"""
+import sys
+class Missing:
+    def find_spec(name, path=None, target=None):
+        if name == {module!r}:
+            raise ModuleNotFoundError('No module named ' + name, name=name)
+sys.meta_path.insert(0, Missing)
+sys.argv = ['ganzoo', *{args!r}]
+from basicsr_ganzoo.cli import main
+main()
+"""
+    done = run_python('-c', code, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: ')
+    assert done.stderr.endswith(f'pip install {package}\n')
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_module_that_only_a_script_of_the_user_misses_keeps_its_traceback(tmp_path):
+    (tmp_path / 'script.py').write_text('import nowhere_to_be_found\n')
+    done = run_python('-m', 'basicsr_ganzoo', 'run', 'script.py', cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith('Traceback')
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs a device that is always full')
+@pytest.mark.parametrize('args', [('list', 'losses'), ('list', 'losses', '--json'), ('options',)])
+def test_a_full_disk_is_one_sentence(args, tmp_path):
+    with open('/dev/full', 'w') as full:
+        command = [sys.executable, '-m', 'basicsr_ganzoo', *args]
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == 'error: cannot write: No space left on device; make room\n'
+
+
+@pytest.mark.parametrize('args', [('list', 'losses'), ('list', '--json'), ('options',), ('show', 'RpGANLoss')])
+def test_a_reader_that_goes_away_leaves_no_traceback(args, tmp_path):
+    command = [sys.executable, '-m', 'basicsr_ganzoo', *args]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ''
+    assert process.wait() == 1
+
+
 def test_run_gives_basicsr_own_train_script_the_zoo(tmp_path):
     script = tmp_path / 'clone' / 'basicsr' / 'train.py'
     script.parent.mkdir(parents=True)
@@ -161,12 +245,14 @@ def test_run_under_torchrun_reaches_every_process(tmp_path):
     script = tmp_path / 'own_script.py'
     script.write_text(
         'import os\n'
+        'from pathlib import Path\n'
         'from basicsr.utils.registry import LOSS_REGISTRY\n'
-        "print('rank', os.environ['RANK'], 'RpGANLoss' in LOSS_REGISTRY)\n"
+        "Path('rank' + os.environ['RANK']).write_text(str('RpGANLoss' in LOSS_REGISTRY))\n"
     )
     torchrun = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2)
     done = run_python(*torchrun, '-m', 'basicsr_ganzoo', 'run', script, cwd=tmp_path)
-    assert {'rank 0 True', 'rank 1 True'} <= set(done.stdout.splitlines())
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / f'rank{rank}').read_text() for rank in range(2)] == ['True', 'True']
 
 
 def test_a_script_that_exits_gives_its_exit_code_on(tmp_path):

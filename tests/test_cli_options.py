@@ -124,3 +124,11 @@ def test_train_names_a_near_file(tmp_path, monkeypatch, capsys):
     assert code == 1
     assert err.startswith('error: -opt names no file: realesrgan_x4, and')
     assert 'did you mean realesrgan_x4plus?' in err
+
+
+def test_an_installation_without_option_files_is_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_options_files, '__file__', str(tmp_path / 'basicsr_ganzoo' / '_options_files.py'))
+    code, out, err = ganzoo(capsys, 'options')
+    assert (code, out) == (1, '')
+    assert err.startswith(f'error: basicsr_ganzoo is incomplete: its option files are neither in {tmp_path}')
+    assert err.count('\n') == 1

@@ -143,6 +143,15 @@ def test_a_folder_without_write_permission_is_refused(tmp_path, monkeypatch, cap
     assert 'no permission to write' in capsys.readouterr().err
 
 
+def test_a_folder_that_the_system_refuses_to_make_is_named(tmp_path, monkeypatch, capsys):
+    def refuse(path, *args, **kwargs):
+        raise OSError(30, 'Read-only file system', str(path))
+
+    monkeypatch.setattr(Path, 'mkdir', refuse)
+    assert demo(tmp_path / 'new') == 1
+    assert capsys.readouterr().err.endswith('new cannot be made: Read-only file system; give another --out\n')
+
+
 def test_a_file_that_fails_halfway_keeps_its_former_content(tmp_path):
     path = tmp_path / 'a.txt'
     path.write_text('former')

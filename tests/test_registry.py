@@ -40,7 +40,9 @@ PUBLIC = {
         'CutMixConsistency',
     },
     'views': {'HighPassView', 'GradientView', 'WaveletView', 'ScaleView', 'DiffAugmentView'},
-    'models': {'GANZooModel'},
+    'gan_weights': {'GANWeightRamp', 'GANWeightTargetRho'},
+    'content_losses': {'FeatureMatchingLoss', 'LRConsistencyLoss'},
+    'models': {'GANZooModel', 'RealESRGANZooModel', 'RealESRNetZooModel'},
 }
 #: names that other plugins of BasicSR register
 REALESRGAN = {
@@ -96,8 +98,8 @@ def test_no_public_name_disappears(fresh, kind):
     assert PUBLIC[kind] <= names_of_kind(fresh, kind)
 
 
-@pytest.mark.parametrize('kind', ['archs', 'losses', 'regularizers', 'views'])
-def test_every_registered_discriminator_loss_regularizer_and_view_is_a_public_name_of_the_design(fresh, kind):
+@pytest.mark.parametrize('kind', PUBLIC)
+def test_every_registered_name_is_a_public_one(fresh, kind):
     assert names_of_kind(fresh, kind) == PUBLIC[kind]
 
 

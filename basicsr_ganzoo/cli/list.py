@@ -26,7 +26,7 @@ def run(args):
 def _print_tables(found):
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from basicsr_ganzoo.cli._catalogue import SIZE, shapes_text
 
@@ -35,7 +35,7 @@ def _print_tables(found):
         if not infos:
             console.print(f'\n{kind}: none')
             continue
-        table = Table(kind, box=box.HORIZONTALS, show_lines=True, padding=(0, 1, 0, 0))
+        table = Table(Column(kind, overflow='fold'), box=box.HORIZONTALS, show_lines=True, padding=(0, 1, 0, 0))
         if kind == 'archs':
             for column in ('parameters', f'output at\n{SIZE[0]}x{SIZE[1]}', 'sees', 'GFLOPs'):
                 table.add_column(column, justify='right', no_wrap=True)

@@ -3,6 +3,7 @@
 ganzoo show degradation -opt FILE --image PICTURE writes a sheet of the low-quality pictures that FILE trains on.
 """
 
+import argparse
 import inspect
 import re
 
@@ -36,7 +37,7 @@ def run(args):
         return
     kind, entry = find(args.name)
     print(f'{args.name}{"" if kind == "models" else inspect.signature(entry)}\n')
-    print(inspect.getdoc(entry))
+    print('\n\n'.join([inspect.getdoc(entry), *inherited_arguments(entry)]))
     print(f'\nIn an option file:\n\n{yaml_block(kind, args.name, entry)}')
     if kind == 'archs':
         _print_cost(entry, args.size)
@@ -52,6 +53,16 @@ def _show_degradation(args):
     from basicsr_ganzoo.cli._degradation_sheet import write_sheet
 
     write_sheet(args.opt, args.image, args.out, args.count, args.seed)
+
+
+def inherited_arguments(entry):
+    """What the base classes of ``entry`` in this package say about their arguments, the nearest first."""
+    bases = inspect.getmro(entry)[1:] if inspect.isclass(entry) else ()
+    for base in bases:
+        if base.__module__.startswith('basicsr_ganzoo.'):
+            _, found, arguments = inspect.cleandoc(base.__doc__ or '').partition('\nArgs:\n')
+            if found:
+                yield 'Args:\n' + arguments.split('\n\n')[0]
 
 
 def yaml_block(kind, name, entry):
@@ -125,4 +136,10 @@ def _print_price(kind, entry, size):
 
 def _size(text):
     height, _, width = text.partition('x')
-    return int(height), int(width or height)
+    try:
+        size = int(height), int(width or height)
+    except ValueError:
+        size = (0, 0)
+    if min(size) < 1:
+        raise argparse.ArgumentTypeError(f'needs to be N or HxW in pixels, such as 256 or 256x128, got {text!r}')
+    return size

@@ -16,3 +16,11 @@ def check_folder(out):
         raise OptionError(f'--out {out} cannot be written: no permission to write to {there}; give another --out')
     if out.is_dir() and any(out.iterdir()) and not any((out / name).is_file() for name in (FIRST, LAST)):
         raise OptionError(f'--out {out} holds other files and no former demo (no {LAST}); give another --out')
+
+
+def make_folder(out):
+    """Make ``out`` and what it lies in, or raise ``OptionError``."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f'--out {out} cannot be made: {error.strerror}; give another --out') from error

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from basicsr_ganzoo import __version__
 from basicsr_ganzoo.demo import data, figures, progress, report, scores, training
-from basicsr_ganzoo.demo.files import LAST
+from basicsr_ganzoo.demo.files import LAST, make_folder
 
 TITLES = {'l1': 'stage 1, L1', 'gan': 'stage 2, GAN'}
 
@@ -36,7 +36,7 @@ def make(out, iters, seed, console):
     """Write all files of the demo. Returns the content of the report."""
     opts = training.stage_options(out, iters, seed)
     scale = opts['l1']['scale']
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     (out / LAST).unlink(missing_ok=True)  # it would describe what is being overwritten
     for stage, opt in opts.items():
         training.write_options(opt, out / f'demo_{stage}.yml')
