@@ -499,18 +499,20 @@ def test_polynomials_below_the_vanishing_moments_are_invisible(wavelet, degree):
         assert (inside(shown(view, curve)).abs().max() > 1e-10) == visible
 
 
-def test_second_stationary_level_is_the_first_of_the_dilated_filters():
+@pytest.mark.parametrize('level', [2, 3])
+def test_each_stationary_level_doubles_the_distance_of_the_taps(level):
     image = photograph(size=64)
-    two = shown(every_band('haar', 2, True), image).split(3, dim=1)
-    one = shown(every_band('haar', 1, True), image).split(3, dim=1)
-    low = one[0]
-    a, b, c, d = low[..., :-2, :-2], low[..., :-2, 2:], low[..., 2:, :-2], low[..., 2:, 2:]
-    assert len(two) == 7
-    for found, expected in zip(two[:3], one[1:], strict=True):
-        torch.testing.assert_close(found, expected)
+    before = shown(every_band('haar', level - 1, True), image).split(3, dim=1)
+    after = shown(every_band('haar', level, True), image).split(3, dim=1)
+    low, step = before[-4], 2 ** (level - 1)
+    a, b, c, d = (low[..., y : y + 64 - step, x : x + 64 - step] for y in (0, step) for x in (0, step))
     expected = [a + b + c + d, a + b - c - d, a - b + c - d, a - b - c + d]
-    for found, band in zip(two[3:], expected, strict=True):
-        torch.testing.assert_close(found[..., 1:-1, 1:-1], band / 4)
+    assert len(after) == 3 * level + 1
+    for found, band in zip(after[:-4], (*before[:-4], *before[-3:]), strict=True):
+        torch.testing.assert_close(found, band)
+    for found, band in zip(after[-4:], expected, strict=True):
+        half = step // 2
+        torch.testing.assert_close(found[..., half:-half, half:-half], band / 4)
 
 
 def test_finer_decimated_bands_are_packed_to_the_grid_of_the_coarsest():
