@@ -4,9 +4,10 @@ import copy
 import re
 from dataclasses import dataclass
 
-from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
 
-from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number, did_you_mean
+from basicsr_ganzoo._options import OptionError, build, call_parameters, check_number, check_whole_number, did_you_mean
 from basicsr_ganzoo.adversary import Adversary, WithFeatures
 from basicsr_ganzoo.skipping import SkipWhenStrong
 
@@ -111,9 +112,9 @@ class AdversaryBuilder:
     def build(self):
         """The adversary."""
         net = self._network()
-        loss = self.model.build_loss(self.options.get('gan_opt'), self.options.where('gan_opt'))
-        matching = self._loss_of('feature_matching_opt')
-        if matching and not hasattr(net, 'features'):
+        loss = self._loss_of('gan_opt', 'GAN loss', _plays_a_game)
+        matching = self._loss_of('feature_matching_opt', 'loss of feature maps', _compares_maps)
+        if matching and not _gives_features(net):
             raise OptionError(
                 f'{self.options.where("feature_matching_opt")}: {type(net).__name__} has no features() to match; '
                 'take a discriminator of basicsr_ganzoo, or remove the block'
@@ -128,7 +129,7 @@ class AdversaryBuilder:
             views=self._views(),
             regularizers=self._regularizers(),
             feature_matching=matching,
-            weight=self._loss_of('gan_weight_opt'),
+            weight=self._loss_of('gan_weight_opt', 'GAN weight', lambda it: hasattr(it, 'factor')),
             skip=self._skip(),
             grad_clip=self._number('grad_clip_d'),
             weight_clip=self._number('net_d_weight_clip'),
@@ -142,7 +143,7 @@ class AdversaryBuilder:
         net = build(ARCH_REGISTRY, self.options.get('network_d'), where).to(self.model.device)
         self.model.print_network(net)
         path, key = self.options.get('pretrain_network_d'), self.options.get('param_key_d', 'params')
-        if path:
+        if path and not (self.options.name and self.model.opt['path'].get('resume_state')):  # else resuming loads it
             strict = self.options.get('strict_load_d', True)
             try:
                 self.model.load_network(net, path, strict, key, label=where)
@@ -159,28 +160,38 @@ class AdversaryBuilder:
         except ValueError as error:
             raise OptionError(error) from error
 
-    def _loss_of(self, key):
-        block = self.options.get(key)
-        return self.model.build_loss(block, self.options.where(key)) if block else None
+    def _loss_of(self, key, kind, is_fit):
+        block, where = self.options.get(key), self.options.where(key)
+        return _checked(self.model.build_loss(block, where), where, kind, is_fit) if block else None
 
     def _views(self):
         blocks, where = self.options.get('views', []), self.options.where('views')
         if not isinstance(blocks, list):
             raise OptionError(f'{where} needs to be a list of blocks with a type, got {blocks!r}')
-        views = [build(ARCH_REGISTRY, block, f'{where}[{index}]') for index, block in enumerate(blocks)]
-        return [view.to(self.model.device) for view in views]
+        views = {f'{where}[{index}]': block for index, block in enumerate(blocks)}
+        views = {place: build(ARCH_REGISTRY, block, place).to(self.model.device) for place, block in views.items()}
+        return [_checked(view, place, 'view', lambda it: hasattr(it, 'out_channels')) for place, view in views.items()]
 
     def _regularizers(self):
         blocks, where = self.options.get('d_reg_opt', {}), self.options.where('d_reg_opt')
         if not isinstance(blocks, dict) or 'type' in blocks:
             raise OptionError(f'{where} needs to be a mapping of names to blocks with a type, got {blocks!r}')
-        return {
-            name: build(LOSS_REGISTRY, block, f'{where}.{name}').to(self.model.device) for name, block in blocks.items()
-        }
+        return {name: self._regularizer(name, block, f'{where}.{name}') for name, block in blocks.items()}
+
+    def _regularizer(self, name, block, where):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise OptionError(f'{where}: a name has to be of letters, digits and _, for the log')
+        if name in ('real', 'fake') or hasattr(nn.ModuleDict, name):
+            raise OptionError(f'{where}: the name {name} is taken; call the regularizer otherwise, such as r1')
+        regularizer = self.model.build_loss(block, where)
+        return _checked(regularizer, where, 'regularizer of D', lambda it: hasattr(it, 'is_due'))
 
     def _skip(self):
-        accuracy = self._number('net_d_skip_accuracy')
-        return SkipWhenStrong(accuracy) if accuracy else None
+        accuracy = self._number('net_d_skip_accuracy', most=1)
+        try:
+            return SkipWhenStrong(accuracy) if accuracy else None
+        except ValueError as error:
+            raise OptionError(f'{self.options.where("net_d_skip_accuracy")}: {error}') from error
 
     def _average(self, net):
         decay = self._number('net_d_ema_decay', most=0.999999)
@@ -193,6 +204,35 @@ class AdversaryBuilder:
         except ValueError as error:
             raise OptionError(error) from error
         return value
+
+
+def check_weights(adversaries, content):
+    """Raise ``OptionError`` if a GAN weight compares with the content losses, and there are none."""
+    for adversary in adversaries:
+        if getattr(adversary.weight, 'needs_content', False) and not content:
+            raise OptionError(
+                f'{adversary.block}gan_weight_opt: {type(adversary.weight).__name__} compares with the content losses, '
+                'and there are none; give train.pixel_opt or perceptual_opt, or take GANWeightRamp'
+            )
+
+
+def _checked(entry, where, kind, is_fit):
+    if not is_fit(entry):
+        raise OptionError(f'{where}: {type(entry).__name__} is no {kind}; `ganzoo list` has those that are')
+    return entry
+
+
+def _plays_a_game(loss):
+    return hasattr(loss, 'd_loss') or 'is_disc' in call_parameters(loss)
+
+
+def _compares_maps(loss):
+    return getattr(loss, 'compares_with', None) == 'maps'
+
+
+def _gives_features(net):
+    features = getattr(net, 'features', None)  # a module of this name, as in VGG, is a part of the network
+    return callable(features) and not isinstance(features, nn.Module)
 
 
 def freeze_first_layers(net, count):

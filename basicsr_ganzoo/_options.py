@@ -63,6 +63,11 @@ def check_arguments(entry, options):
         raise OptionError(f'{entry.__name__} needs the option {missing[0]}')
 
 
+def call_parameters(entry):
+    """The names of the arguments that an object takes when it is called; of a module those of ``forward``."""
+    return list(inspect.signature(getattr(entry, 'forward', entry)).parameters) if callable(entry) else []
+
+
 def construct(entry, options):
     """Call ``entry`` with ``options``, after :func:`check_arguments`."""
     check_arguments(entry, options)

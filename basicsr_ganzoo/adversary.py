@@ -101,6 +101,11 @@ class Adversary:
         return net.net if isinstance(net, WithFeatures) else net
 
     @property
+    def saved(self):
+        """The networks that a checkpoint holds, by their keys in the file."""
+        return {'params': self.bare, **({'params_ema': self.average[0]} if self.average else {})}
+
+    @property
     def modules(self):
         """Everything of it that has buffers."""
         return [self.net_d, self.regularizers]
@@ -150,7 +155,7 @@ class Adversary:
                 for parameter in self.parameters:
                     parameter.clamp_(-self.weight_clip, self.weight_clip)
         if self.average:
-            average_into(*self.average, self.net_d)
+            average_into(*self.average, self.bare)
 
     def observe(self, numbers):
         """Let the weight and the skipping follow the last step's ``numbers``, which are the same on all ranks."""
@@ -180,12 +185,12 @@ class Adversary:
 
     def load_state_dict(self, state):
         """Take over what :meth:`state_dict` gave, as far as it is there."""
-        parts = {'regularizers': self.regularizers, 'weight': self.weight, 'skip': self.skip}
+        self.regularizers.load_state_dict(state.get('regularizers', {}), strict=False)
+        for name in ('weight', 'skip'):
+            if getattr(self, name) and state.get(name):
+                getattr(self, name).load_state_dict(state[name])
         if self.average:
-            parts['average'] = self.average[0]
-        for name, part in parts.items():
-            if part is not None and state.get(name):
-                part.load_state_dict(state[name])
+            self.average[0].load_state_dict(state.get('average') or self.bare.state_dict())
 
     def _look(self, real, fake, iteration):
         for view in self.views:
@@ -203,7 +208,7 @@ class Adversary:
             log['l_g_fm'] = self.feature_matching(*maps)
         (gradient,) = torch.autograd.grad(sum(log.values()), fake, retain_graph=True)
         if self.weight:
-            log['w_gan'] = gradient.new_tensor(self.weight.factor(step.iteration))
+            log['w_gan'] = gradient.new_full((), self.weight.factor(step.iteration))
             if hasattr(self.weight, 'most'):
                 log['w_gan_of_most'] = log['w_gan'] / self.weight.most
             gradient = gradient * log['w_gan']
@@ -214,7 +219,7 @@ class Adversary:
         log.update(_statistics(self.loss, step))
         self.learns = not (self.skip and self.skip.skips)
         if self.skip:
-            log['dlearns'] = step.real.new_tensor(float(self.learns))
+            log['dlearns'] = step.real.new_full((), float(self.learns))
         if not self.learns:
             return
         charges = {name: regularizer(step) for name, regularizer in due.items()}

@@ -9,6 +9,8 @@ from basicsr_ganzoo._options import OptionError, check_whole_number
 
 #: prefixes of the numbers that have to be finite for a step to count: losses and norms of gradients
 GUARDED = ('l_', 'grad_')
+#: so many of a step's bad numbers are told; where one is bad, most that follow it are
+TOLD = 3
 
 
 class DivergedError(OptionError):
@@ -26,46 +28,49 @@ class StepGuard:
         check_whole_number('train.max_bad_steps', 'the number of steps', max_bad_steps)
         self.max_bad_steps = max_bad_steps
         self.last_good = {}
-        self.last_good_iteration = None
         self.bad_steps = 0
 
     def accepts(self, numbers, iteration):
-        """Whether all losses and gradients of a step are finite.
+        """Whether all losses and gradients of a step are finite."""
+        guarded = {name: value for name, value in numbers.items() if name.startswith(GUARDED)}
+        if not all(map(math.isfinite, guarded.values())):
+            return False
+        self.last_good.update((name, (value, iteration)) for name, value in guarded.items())
+        self.bad_steps = 0
+        return True
+
+    def complain(self, numbers, iteration):
+        """Name a step that was not accepted in the log.
 
         Raises:
             DivergedError: this is the last of ``max_bad_steps`` bad steps in a row.
         """
-        guarded = {name: value for name, value in numbers.items() if name.startswith(GUARDED)}
-        bad = [name for name, value in guarded.items() if not math.isfinite(value)]
-        if not bad:
-            self.last_good, self.last_good_iteration, self.bad_steps = guarded, iteration, 0
-            return True
         self.bad_steps += 1
-        told = self._tell(bad, numbers)
+        told = self._tell(numbers)
         if self.bad_steps >= self.max_bad_steps:
             raise DivergedError(
                 f'iteration {iteration}: {told}, in {self.bad_steps} iterations in a row (train.max_bad_steps); the '
                 'last checkpoint is good: lower lr, set train.grad_clip_g and grad_clip_d, and go on with --auto_resume'
             )
         get_root_logger().warning(f'iteration {iteration} is skipped: {told}')
-        return False
 
-    def _tell(self, bad, numbers):
-        def one(name):
-            if self.last_good_iteration is None:
-                return f'{name} is {numbers[name]}'
-            before = self.last_good.get(name)
-            good = f'{before:.4g}' if before is not None else 'absent'
-            return f'{name} is {numbers[name]} (last good {good} at iteration {self.last_good_iteration})'
+    def _tell(self, numbers):
+        bad = [name for name, value in numbers.items() if name.startswith(GUARDED) and not math.isfinite(value)]
+        told = ', '.join(self._tell_one(name, numbers[name]) for name in bad[:TOLD])
+        return f'{told}, and {len(bad) - TOLD} more' if len(bad) > TOLD else told
 
-        return ', '.join(map(one, bad))
+    def _tell_one(self, name, value):
+        if name not in self.last_good:
+            return f'{name} is {value}'
+        good, iteration = self.last_good[name]
+        return f'{name} is {value} (last good {good:.4g} at iteration {iteration})'
 
 
 class BufferKeeper:
     """Keeps the buffers of networks, such as the statistics of batch norm, as the last good step left them."""
 
     def __init__(self, *modules):
-        buffers = {id(b): b for module in modules for b in module.buffers() if b.is_floating_point()}
+        buffers = {id(b): b for module in modules for b in module.buffers()}
         self.buffers = list(buffers.values())
         self.kept = [b.clone() for b in self.buffers]
 

@@ -14,13 +14,17 @@ from basicsr_ganzoo._registry import register
 class FeatureMatchingLoss(nn.Module):
     """L1 distance of D's feature maps on SR from those on GT (pix2pixHD, arXiv:1711.11585, Eq. 4).
 
-    The mean over D's maps. As ``feature_matching_opt`` it needs no pass of its own: the maps come from the passes of D that the GAN loss uses
-    anyway. D must have ``features``, as those of this package have. It counts as a part of the adversary's gradient at
-    the image, in ``rho`` too. Differs from pix2pixHD, whose sum over layers and scales has a weight of 10.
+    The mean over D's maps. As ``feature_matching_opt`` it needs no pass of its own: the maps come from the passes of D
+    that the GAN loss uses anyway. D must have ``features``, as those of this package have. It counts as a part of the
+    adversary's gradient at the image, in ``rho`` too. Differs from pix2pixHD, whose sum over layers and scales has a
+    weight of 10.
 
     Args:
         loss_weight: factor of G's loss.
     """
+
+    #: not with a picture, but with lists of D's maps; makes it a ``feature_matching_opt``
+    compares_with = 'maps'
 
     def __init__(self, loss_weight=1.0):
         super().__init__()

@@ -13,8 +13,9 @@ class LRConsistencyLoss(nn.Module):
     """L1 distance of the means of SR and of LQ over the same squares: the guard against colours that drift.
 
     The back-projection loss of Best-Buddy GANs (arXiv:2103.15295) compares SR, reduced to LQ's size, with LQ. Over
-    squares of ``window`` LQ pixels noise, blur and JPEG of LQ cancel out, so that it also works with Real-ESRGAN's degradation;
-    ``window: 1`` compares every LQ pixel. Reducing is a mean over squares, not bicubic.
+    squares of ``window`` LQ pixels noise, blur and JPEG of LQ cancel out, so that it also works with Real-ESRGAN's
+    degradation; ``window: 1`` compares every LQ pixel. Reducing is a mean over squares, not bicubic. What is left of LQ
+    at the right and at the bottom, when no whole square fits there any more, is not compared.
 
     Args:
         loss_weight: factor.

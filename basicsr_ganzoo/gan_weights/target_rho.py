@@ -1,5 +1,7 @@
 """A GAN weight that holds the GAN's share of the gradient at the image."""
 
+import math
+
 from basicsr.utils.registry import LOSS_REGISTRY
 
 from basicsr_ganzoo._options import check_number
@@ -23,6 +25,9 @@ class GANWeightTargetRho:
         smoothing: of rho between iterations, from 0 (none) to below 1; 0.99 looks back over some hundred iterations.
     """
 
+    #: without content losses there is nothing to compare with
+    needs_content = True
+
     def __init__(self, target=0.3, least=0.01, most=100.0, smoothing=0.99):
         name = type(self).__name__
         check_number(name, 'target', target, least=1e-6)
@@ -41,8 +46,8 @@ class GANWeightTargetRho:
         return min(max(self.target * self._norm / self._sum, self.least), self.most)
 
     def observe(self, numbers):
-        """Take in the ``rho`` of a step, and ``w_gan``, the factor that was in it."""
-        if 'rho' not in numbers or 'w_gan' not in numbers:
+        """Take in a step's ``rho``, if the content losses had a gradient, and ``w_gan``, the factor that was in it."""
+        if 'w_gan' not in numbers or not math.isfinite(numbers.get('rho', math.inf)):
             return
         self._sum = self.smoothing * self._sum + (1 - self.smoothing) * numbers['rho'] / numbers['w_gan']
         self._norm = self.smoothing * self._norm + (1 - self.smoothing)

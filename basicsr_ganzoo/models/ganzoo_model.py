@@ -1,5 +1,6 @@
 """Paired training of a generator: content losses and any adversary, from one option file."""
 
+import math
 from collections import OrderedDict
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from basicsr_ganzoo import _vgg
-from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of
+from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_weights
 from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
 from basicsr_ganzoo._files import whole_file
-from basicsr_ganzoo._options import OptionError, build, check_choice, construct
+from basicsr_ganzoo._options import OptionError, build, check_choice, check_number, check_whole_number, construct
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.checkpoints import load_checkpoint
 from basicsr_ganzoo.content import ContentLosses
@@ -58,22 +59,33 @@ class GANZooModel(SRModel):
     def init_training_settings(self):
         train_opt = self.opt['train']
         self.net_g.train()
+        self._check_numbers(train_opt)
         self.ema_decay = train_opt.get('ema_decay', 0)
         if self.ema_decay > 0:
             self._init_ema()
         self.net_d_iters = train_opt.get('net_d_iters', 1)
         self.net_d_init_iters = train_opt.get('net_d_init_iters', 0)
+        self.guard = StepGuard(train_opt.get('max_bad_steps', 10))
         self.adversaries = {
             options.label: AdversaryBuilder(self, options).build() for options in adversaries_of(self.opt)
         }
         self.content = ContentLosses(self)
         if not self.adversaries and not self.content:
             raise OptionError('there is nothing to train with: give train.pixel_opt, perceptual_opt or gan_opt')
+        check_weights(self.adversaries.values(), self.content)
         self.setup_optimizers()
         self.setup_schedulers()
-        self.guard = StepGuard(train_opt.get('max_bad_steps', 10))
         self.buffers = BufferKeeper(self.net_g, *(part for a in self.adversaries.values() for part in a.modules))
         self.health = HealthReport.of(self)
+
+    def _check_numbers(self, train_opt):
+        for key, least in (('net_d_iters', 1), ('net_d_init_iters', 0)):
+            check_whole_number(f'train.{key}', 'the number of iterations', train_opt.get(key, least), least)
+        for key, most in (('ema_decay', 1), ('grad_clip_g', math.inf)):
+            try:
+                check_number(f'train.{key}', 'the value', train_opt.get(key) or 0, 0, most)
+            except ValueError as error:
+                raise OptionError(error) from error
 
     def _init_ema(self):
         get_root_logger().info(f'Use Exponential Moving Average with decay: {self.ema_decay}')
@@ -194,6 +206,7 @@ class GANZooModel(SRModel):
                 self.health.observe(self.log_dict, current_iter)
         else:
             self.buffers.restore()
+            self.guard.complain(self.log_dict, current_iter)
 
     # What the pixel loss, the perceptual loss and the adversaries compare with; a model may give each its own.
     gt_pix = gt_percep = gt_gan = property(lambda self: self.gt)
@@ -225,8 +238,9 @@ class GANZooModel(SRModel):
         if content is not None and gan is not None:
             norm = content.norm().clamp_min(torch.finfo(content.dtype).tiny)
             log['rho'] = gan.norm() / norm
-            for adversary in self.adversaries.values() if len(self.adversaries) > 1 else ():
-                log[f'rho{adversary.suffix}'] = log[f'grad_gan{adversary.suffix}'] / norm
+            for adversary in self.adversaries.values():
+                if adversary.suffix:
+                    log[f'rho{adversary.suffix}'] = log[f'grad_gan{adversary.suffix}'] / norm
         self.optimizer_g.zero_grad(set_to_none=True)
         sr.backward(sum(g for g in (content, gan) if g is not None))
         log['grad_net_g'] = clip_gradients(self.net_g.parameters(), self.opt['train'].get('grad_clip_g'))
@@ -270,23 +284,20 @@ class GANZooModel(SRModel):
     # ---------------------------------------------------------------- saving and resuming
 
     def save(self, epoch, current_iter):
-        """Save the networks and, unless ``current_iter`` is -1 (the end), the training state, as BasicSR does."""
-        for label, adversary in self.adversaries.items():
-            nets, keys = [adversary.bare], ['params']
-            if adversary.average:
-                nets, keys = [*nets, adversary.average[0]], [*keys, 'params_ema']
-            self.save_network(nets, label, current_iter, param_key=keys)
-        super().save(epoch, current_iter)
-
-    def save_network(self, net, net_label, current_iter, param_key='params'):
-        """Save one network or several, if all their numbers are finite.
+        """Save the networks and, unless ``current_iter`` is -1 (the end), the training state, as BasicSR does.
 
         Raises:
-            DivergedError: they are not.
+            DivergedError: a number of a network is not finite; nothing is saved.
         """
-        for each in net if isinstance(net, list) else [net]:
-            check_finite(self.get_bare_model(each), net_label)
-        super().save_network(net, net_label, current_iter, param_key)
+        check_finite(self.net_g, 'net_g')
+        if self.ema_decay > 0:
+            check_finite(self.net_g_ema, 'the moving average of net_g')
+        for label, adversary in self.adversaries.items():
+            for net in adversary.saved.values():
+                check_finite(net, label)
+        for label, adversary in self.adversaries.items():
+            self.save_network(list(adversary.saved.values()), label, current_iter, param_key=list(adversary.saved))
+        super().save(epoch, current_iter)
 
     @master_only
     def save_training_state(self, epoch, current_iter):
@@ -304,7 +315,18 @@ class GANZooModel(SRModel):
             torch.save(state, part)
 
     def resume_training(self, resume_state):
-        """Reload optimizers, schedulers and adversaries; of several adversaries also the networks."""
+        """Reload optimizers, schedulers and adversaries; of several adversaries also the networks.
+
+        Raises:
+            OptionError: the state is of other adversaries, or of another order of them.
+        """
+        saved = list(resume_state.get('adversaries', self.adversaries))
+        if saved != list(self.adversaries):
+            raise OptionError(
+                f'the training state is of the discriminators {", ".join(saved) or "(none)"}, and the option file has '
+                f'{", ".join(self.adversaries) or "none"}; put these back, or start a new training from the networks '
+                'with path.pretrain_network_g'
+            )
         super().resume_training(resume_state)
         for label, adversary in self.adversaries.items():
             if adversary.suffix:
