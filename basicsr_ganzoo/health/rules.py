@@ -8,9 +8,10 @@ from dataclasses import dataclass
 class Rule:
     """A verdict and its condition.
 
-    ``holds`` says of the smoothed numbers whether the condition is met; where a number is missing, it is not.
-    ``verdict`` says what is wrong and ``way_out`` what to turn; ``{name}`` in them stands for a number, and ``{block}``
-    for the block of the option file that the adversary's keys are in. ``unless`` names rules that explain this one.
+    ``holds`` says of numbers by name whether the condition is met; where one is missing, it is not. ``verdict`` says
+    what is wrong and ``way_out`` what to turn; ``{name}`` in them stands for a number, ``{block}`` and ``{network_d}``
+    for where the option file has the adversary's keys. ``unless`` names rules that explain this one. A rule ``of`` the
+    generator is told once for all adversaries.
     """
 
     name: str
@@ -19,9 +20,11 @@ class Rule:
     way_out: str
     source: str
     unless: tuple = ()
+    of: str = 'discriminator'
 
 
 HEURISTIC = 'heuristic'
+NO_GRADIENT = ('discriminator frozen', 'discriminator at chance')
 
 RULES = (
     Rule(
@@ -30,28 +33,38 @@ RULES = (
         'the generator does not learn: its weights have not moved',
         'raise train.optim_g.lr, or look at train.scheduler',
         HEURISTIC,
+        of='generator',
     ),
     Rule(
         'discriminator frozen',
         lambda n: n['d_moved'] <= 1e-9,
         'the discriminator does not learn: its weights have not moved',
-        'raise {block}optim_d.lr, or look at {block}net_d_skip_accuracy',
+        'raise {block}optim_d.lr, or look at train.scheduler and {block}net_d_weight_clip',
         HEURISTIC,
     ),
     Rule(
+        'discriminator sits out',
+        lambda n: n['dlearns'] < 0.01,
+        'the discriminator sits out, for the generator does not catch up: it judges {acc_d_real:.0%} of real and '
+        '{acc_d_fake:.0%} of fake rightly',
+        'raise {block}gan_opt.loss_weight, lower {block}optim_d.lr, or raise {block}net_d_skip_accuracy',
+        HEURISTIC,
+        unless=('generator frozen', 'GAN without effect'),
+    ),
+    Rule(
         'discriminator wins',
-        lambda n: min(n['acc_d_real'], n['acc_d_fake']) > 0.98,
-        'the discriminator wins: it judges {acc_d_real:.0%} of real and {acc_d_fake:.0%} of fake rightly, so the '
+        lambda n: min(n['acc_d_real'], n['acc_d_fake']) > 0.98 and n.get('rho', 1) >= 1e-3,
+        'the discriminator wins: it judges {acc_d_real:.0%} of real and {acc_d_fake:.0%} of fake rightly, so that the '
         'generator learns little from it',
         'lower {block}optim_d.lr, add R1Regularizer to {block}d_reg_opt, or set {block}net_d_skip_accuracy: 0.9',
         'heuristic; D loss below 1e-2 in J.-Y. Zhu, pix2pix issue 1334',
-        unless=('generator frozen',),
+        unless=('generator frozen', 'discriminator frozen', 'discriminator sits out'),
     ),
     Rule(
         'discriminator at chance',
-        lambda n: 0.48 <= n['acc_pair'] <= 0.52 and abs(n['gap']) <= 0.02 * max(n['max_logit'], 1e-12),
-        'the discriminator is at chance: of {acc_pair:.0%} of the pairs it takes the real one for real',
-        'raise {block}optim_d.lr or num_feat of {block}network_d, or weaken its regularizers',
+        lambda n: 0.48 <= n['acc_pair'] <= 0.52 and abs(n['gap']) <= 0.02 * n['max_logit'],
+        'the discriminator is at chance: it puts the real one above the fake one in {acc_pair:.0%} of the pairs',
+        'raise {block}optim_d.lr or num_feat of {network_d}, or weaken {block}d_reg_opt or {block}net_d_weight_clip',
         'heuristic; a loss that stays at ln 2 in Real-ESRGAN issue 672',
         unless=('discriminator frozen',),
     ),
@@ -61,7 +74,7 @@ RULES = (
         "the GAN has no effect: its gradient at the image is {rho:.1e} of the content losses'",
         'raise {block}gan_opt.loss_weight, or set {block}gan_weight_opt: {{type: GANWeightTargetRho}}',
         HEURISTIC,
-        unless=('discriminator frozen', 'discriminator at chance'),
+        unless=NO_GRADIENT,
     ),
     Rule(
         'GAN decides alone',
@@ -69,6 +82,7 @@ RULES = (
         "the GAN decides alone: its gradient at the image is {rho:.0f} times the content losses'",
         'lower {block}gan_opt.loss_weight, or set {block}gan_weight_opt: {{type: GANWeightTargetRho}}',
         HEURISTIC,
+        unless=('spectral norm off',),
     ),
     Rule(
         'GAN weight at its bound',
@@ -76,19 +90,21 @@ RULES = (
         'the GAN weight is at its upper bound: the discriminator gives the generator next to no gradient',
         'see why in acc_d_real and acc_d_fake; raising {block}gan_weight_opt.most would hide it',
         HEURISTIC,
-        unless=('discriminator frozen', 'discriminator at chance'),
+        unless=NO_GRADIENT,
     ),
     Rule(
         'colours drift',
-        lambda n: max(abs(n[f'drift_{c}']) for c in 'rgb') > 2,
-        'the colours drift: red {drift_r:+.1f}, green {drift_g:+.1f}, blue {drift_b:+.1f} of 255',
+        lambda n: max(map(abs, drifts(n).values()), default=0) > 2,
+        'the colours drift: {drift} of 255',
         'add lr_consistency_opt: {{type: LRConsistencyLoss}} to train, or lower train.optim_g.lr',
         'heuristic; what users report in Real-ESRGAN issues 205 and 745',
+        unless=('generator frozen',),
+        of='generator',
     ),
     Rule(
         'spectral norm off',
         lambda n: n['sn_sigma'] > 1.5,
-        'spectral norm does not hold: a layer of the discriminator has the norm {sn_sigma:.2f} instead of 1',
+        'spectral norm does not hold: {sn_layer} of the discriminator has the norm {sn_sigma:.2f} instead of 1',
         'keep the discriminator in train() and its spectral norm on; start again from a checkpoint where it held',
         'the norm is 1 by definition (arXiv:1802.05957); 1.5 is a heuristic',
     ),
@@ -102,25 +118,25 @@ RULES = (
     ),
     Rule(
         'discriminator sharpens',
-        lambda n: n['r1'] > 100 * n['first_r1'] > 0,
+        lambda n: n['r1'] > max(1, 100 * n['first_r1']),
         'the discriminator gets ever steeper: R1 is {r1:.2g}, and was {first_r1:.2g}',
         'add R1Regularizer to {block}d_reg_opt, or lower {block}optim_d.lr',
-        HEURISTIC,
-        unless=('spectral norm off',),
+        'heuristic; a discriminator whose slope is at most 1 has an R1 of at most 1/2',
+        unless=('generator frozen', 'spectral norm off'),
     ),
     Rule(
         'discriminator overfits',
-        lambda n: n['acc_pair'] - n['held_out_acc'] > 0.15,
-        'the discriminator knows your pictures by heart: it judges {acc_pair:.0%} of the training pairs rightly, and '
-        '{held_out_acc:.0%} of those it has not seen',
+        lambda n: n['auc_train'] - n['auc_held_out'] > max(0.15, 2 * n['auc_error']),
+        'the discriminator knows your pictures by heart: it puts {auc_train:.0%} of what it sees in training above '
+        'generated pictures, and {auc_held_out:.0%} of what it has not seen',
         'add DiffAugmentView to {block}views or LeCamRegularizer to {block}d_reg_opt, or take more pictures',
-        HEURISTIC,
+        'heuristic; two standard errors, so that few validation pictures raise no alarm',
     ),
 )
 
 
 def failing(numbers):
-    """The names of the rules that hold for smoothed ``numbers``, without those that another one explains."""
+    """The rules that hold for ``numbers``, without those that another one explains."""
     found = [rule for rule in RULES if _holds(rule, numbers)]
     names = {rule.name for rule in found}
     return [rule for rule in found if not names.intersection(rule.unless)]
@@ -131,3 +147,16 @@ def _holds(rule, numbers):
         return bool(rule.holds(numbers))
     except KeyError:
         return False
+
+
+def drifts(numbers):
+    """The colour drift by channel, in 1/255."""
+    return {name.removeprefix('drift_'): value for name, value in numbers.items() if name.startswith('drift_')}
+
+
+def sentence(rule, numbers, iterations, block='train.'):
+    """What the log says of a rule that has held for so many iterations; ``block`` is the adversary's, with a dot."""
+    places = {'block': block, 'network_d': f'{block.removeprefix("train.")}network_d'}
+    drift = ', '.join(f'{name} {value:+.1f}' for name, value in drifts(numbers).items())
+    verdict, way_out = (text.format(**numbers, **places, drift=drift) for text in (rule.verdict, rule.way_out))
+    return f'{verdict} ({iterations:,} iterations); {way_out}'

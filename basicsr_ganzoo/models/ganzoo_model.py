@@ -199,11 +199,12 @@ class GANZooModel(SRModel):
             self._differentiate_g(sr, content, gan, log)
         if self.health:
             log.update(self.health.measure(self.output, self.lq, self.gt_pix, current_iter))
+            self.health.held_out.remember(self.gt_gan, self.output)
         self.log_dict = self._numbers(log)
         if self.guard.accepts(self.log_dict, current_iter):
             self._update(train_g)
             if self.health:
-                self.health.observe(self.log_dict, current_iter)
+                self.log_dict.update(self.health.observe(self.log_dict, current_iter))
         else:
             self.buffers.restore()
             self.guard.complain(self.log_dict, current_iter)
@@ -270,16 +271,16 @@ class GANZooModel(SRModel):
     # ---------------------------------------------------------------- validating
 
     def test(self):
-        """Run the generator on ``lq``, and while training show the result to the health report."""
+        """Run the generator on ``lq``, and while training show gt to the health report."""
         super().test()
-        if self.health and hasattr(self, 'gt'):
-            self.health.judge_held_out(self.output, self.gt)
+        if self.health and hasattr(self, 'gt') and self.gt.shape == self.output.shape:
+            self.health.held_out.take(self.gt_gan)
 
-    def nondist_validation(self, *args):
+    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
         """Validate, and tell the health report that it is over."""
-        super().nondist_validation(*args)
+        super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
         if self.health:
-            self.health.end_of_validation()
+            self.health.end_of_validation(dataloader.dataset.opt['name'], current_iter, tb_logger)
 
     # ---------------------------------------------------------------- saving and resuming
 

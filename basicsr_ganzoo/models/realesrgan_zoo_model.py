@@ -116,7 +116,9 @@ class RealESRGANZooModel(DegradingModel):
         return self.usm_sharpener(gt), gt
 
     def _gt(self, switch):
-        return self.gt_usm if self.switch[switch] else self.gt
+        if not self.switch[switch]:
+            return self.gt
+        return self.gt_usm if self.is_train else self.usm_sharpener(self.gt)
 
 
 @register(MODEL_REGISTRY)
