@@ -154,11 +154,11 @@ class AdversaryBuilder:
     def _freeze(self, net):
         count = self.options.get('net_d_freeze', 0)
         where = self.options.where('net_d_freeze')
+        check_whole_number(where, 'the number of layers', count, least=0)
         try:
-            check_whole_number(where, 'the number of layers', count, least=0)
             freeze_first_layers(net, count)
         except ValueError as error:
-            raise OptionError(error) from error
+            raise OptionError(f'{where}: {error}') from error
 
     def _loss_of(self, key, kind, is_fit):
         block, where = self.options.get(key), self.options.where(key)

@@ -4,11 +4,18 @@ import copy
 
 import pytest
 import torch
+from _training import batches, model_opt
 from basicsr.losses import build_loss
+from basicsr.models import build_model
 
+from basicsr_ganzoo._adversaries import freeze_first_layers
+from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._registry import entries
-from basicsr_ganzoo.adversary import Adversary
+from basicsr_ganzoo.adversary import Adversary, WithFeatures
+from basicsr_ganzoo.content_losses.feature_matching import FeatureMatchingLoss
 from basicsr_ganzoo.losses.pairing import PAIRINGS
+from basicsr_ganzoo.regularizers.r1 import R1Regularizer
+from basicsr_ganzoo.skipping import SkipWhenStrong
 
 LOSSES = {name: loss for name, loss in entries('losses').items() if isinstance(loss, type)}
 DISCRIMINATORS = entries('archs')
@@ -114,3 +121,267 @@ def test_a_loss_of_basicsr_plays_the_same_game_as_ours(gan_type, name):
         logs.append({**log, 'gradient': gradient})
     for key, value in logs[0].items():
         torch.testing.assert_close(value, logs[1][key], msg=key)
+
+
+# ---------------------------------------------------------------- D's options: skipping, freezing, clipping, averaging
+
+SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
+GAN = {'type': 'VanillaGANLoss', 'loss_weight': 0.1}
+
+
+def gan_opt(network_d=None, **train):
+    return model_opt(gan_opt=GAN, network_d=network_d or SMALL_D, **train)
+
+
+def only(model):
+    return model.adversaries['net_d']
+
+
+def weights(net):
+    return [p.detach().clone() for p in net.parameters()]
+
+
+def same(one, other):
+    return [torch.equal(a, b) for a, b in zip(one, other, strict=True)]
+
+
+def walk(model, steps, seed=1):
+    """Take steps of a model on random pairs; yields the iteration after each."""
+    for iteration, batch in enumerate(batches(steps, gt_size=32, seed=seed), start=1):
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+        yield iteration
+
+
+def test_d_alone_learns_in_the_warm_up_and_between_gs_turns():
+    torch.manual_seed(0)
+    model = build_model(gan_opt(net_d_init_iters=2, net_d_iters=3))
+    g, d, turns = weights(model.net_g), weights(only(model).net_d), []
+    for iteration in walk(model, 7):
+        assert not all(same(d, weights(only(model).net_d)))
+        turns += [] if all(same(g, weights(model.net_g))) else [iteration]
+        g, d = weights(model.net_g), weights(only(model).net_d)
+    assert turns == [3, 6]
+
+
+def test_skipping_follows_the_smoothed_accuracy():
+    skip = SkipWhenStrong(0.8, smoothing=0.5)
+    assert not skip.skips
+    for accuracies, skips in (((1, 1), False), ((1, 1), True), ((1, 0), False), ((1, 0.4), False), ((1, 1), True)):
+        skip.observe(dict(zip(('acc_d_real', 'acc_d_fake'), accuracies, strict=True)))
+        assert skip.skips == skips
+
+
+class ByBrightness(torch.nn.Module):
+    """A discriminator that takes bright pictures for real ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, image):
+        return (image.mean(dim=(1, 2, 3)) - 0.5)[:, None] * self.weight
+
+
+def test_a_d_that_is_too_strong_sits_out_until_it_errs_and_keeps_its_gradient_for_g():
+    net = ByBrightness()
+    ours = Adversary(
+        net, LOSSES['VanillaGANLoss'](), torch.optim.SGD(net.parameters(), lr=0.1), skip=SkipWhenStrong(0.8)
+    )
+    dark, bright = torch.full((2, 3, 8, 8), 0.1), torch.full((2, 3, 8, 8), 0.9)
+    learned, accuracies = [], []
+    for iteration in range(60):
+        before = net.weight.item()
+        # First D can tell; then the pictures change places, so that it is always wrong.
+        gradient, log = ours.step(*((bright, dark) if iteration < 30 else (dark, bright)), iteration=iteration)
+        ours.observe({name: float(value) for name, value in log.items()})
+        assert gradient.abs().sum() > 0
+        assert bool(log['dlearns']) == (net.weight.item() != before)
+        learned.append(bool(log['dlearns']))
+        accuracies.append(float(log['acc_d_real'] + log['acc_d_fake']) / 2)
+    assert accuracies[:30] == [1] * 30
+    assert learned[:9] == [True] * 9  # 1 - 0.5 * 0.9^n first exceeds 0.8 at n = 9
+    assert learned[9:30] == [False] * 21
+    assert learned[32:45] == [True] * 13
+
+
+def test_an_accuracy_of_1_never_skips_and_skipping_trains_otherwise():
+    states = []
+    for more in ({}, {'net_d_skip_accuracy': 1}, {'net_d_skip_accuracy': 0.5}):
+        torch.manual_seed(0)
+        model = build_model(gan_opt(**more))
+        list(walk(model, 4))
+        states.append(weights(only(model).net_d))
+    assert all(same(states[0], states[1]))
+    assert not all(same(states[0], states[2]))
+
+
+@pytest.mark.parametrize('name', DISCRIMINATORS)
+def test_frozen_layers_stay_and_all_others_learn(name):
+    torch.manual_seed(0)
+    net = small(name)
+    freeze_first_layers(net, 2)
+    frozen = [not p.requires_grad for p in net.parameters()]
+    layers = [m for m in net.modules() if next(m.parameters(recurse=False), None) is not None]
+    assert sum(frozen) == sum(1 for layer in layers[:2] for _ in layer.parameters(recurse=False))
+    before = weights(net)
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    gradient, _ = Adversary(net, LOSSES['VanillaGANLoss'](), optimizer).step(*images(net))
+    unchanged = same(before, weights(net))
+    assert all(still for still, is_frozen in zip(unchanged, frozen, strict=True) if is_frozen)
+    assert sum(unchanged) - sum(frozen) <= len(unchanged) // 4  # a zero attention gate gives its neighbours no gradient
+    assert gradient.abs().sum() > 0
+
+
+def test_net_d_freeze_freezes_what_the_optimizer_then_does_not_have():
+    torch.manual_seed(0)
+    model = build_model(gan_opt(net_d_freeze=2, d_reg_opt={'r1': {'type': 'R1Regularizer', 'interval': 1}}))
+    before = weights(only(model).net_d)
+    list(walk(model, 2))
+    assert same(before, weights(only(model).net_d)) == [True] * 4 + [False] * 4
+    assert len(only(model).optimizer.param_groups[0]['params']) == 4
+
+
+def test_wgans_weight_clip_bounds_every_weight_after_the_step():
+    torch.manual_seed(0)
+    model = build_model(gan_opt(net_d_weight_clip=0.01, optim_d={'type': 'SGD', 'lr': 1.0}))
+    for _ in walk(model, 3):
+        largest = max(p.abs().max().item() for p in only(model).net_d.parameters())
+        assert largest == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize('matching', [None, {'type': 'FeatureMatchingLoss'}])
+def test_the_average_of_d_follows_the_formula_is_saved_and_resumed(matching, tmp_path):
+    opt = gan_opt(SMALL_D | {'norm': 'batchspectral'}, net_d_ema_decay=0.9, feature_matching_opt=matching)
+    opt['path'] = {'models': str(tmp_path), 'training_states': str(tmp_path)}
+    torch.manual_seed(0)
+    model = build_model(opt)
+    net, average = only(model).bare, only(model).average[0]
+    expected = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    for _ in walk(model, 3):
+        for name, tensor in net.state_dict().items():
+            copied = name.endswith(('weight_u', 'weight_v', 'num_batches_tracked'))
+            expected[name] = tensor.clone() if copied else 0.9 * expected[name] + 0.1 * tensor
+    for name, tensor in average.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name])
+    assert not any(p.requires_grad for p in average.parameters())
+
+    model.save(0, 3)
+    saved = torch.load(tmp_path / 'net_d_3.pth', weights_only=True)
+    assert saved.keys() == {'params', 'params_ema'}
+    assert all(same(saved['params_ema'].values(), average.state_dict().values()))
+    opt['path'] |= {f'pretrain_network_{n}': str(tmp_path / f'net_{n}_3.pth') for n in 'gd'}
+    resumed = build_model(opt)
+    resumed.resume_training(torch.load(tmp_path / '3.state', weights_only=True))
+    assert all(same(only(resumed).average[0].state_dict().values(), average.state_dict().values()))
+    assert all(same(only(resumed).bare.state_dict().values(), net.state_dict().values()))
+
+
+MISTAKES = {
+    'all layers frozen': (
+        {'net_d_freeze': 4},
+        r'train\.net_d_freeze: PatchGANDiscriminator has 4 layers, so at most 3',
+    ),
+    'half a layer': ({'net_d_freeze': 0.5}, r'train\.net_d_freeze needs the number of layers to be a whole number'),
+    'accuracy below chance': ({'net_d_skip_accuracy': 0.4}, r'train\.net_d_skip_accuracy.* from 0\.5 to 1'),
+    'accuracy in percent': ({'net_d_skip_accuracy': 90}, r'train\.net_d_skip_accuracy'),
+    'negative clip': ({'net_d_weight_clip': -0.01}, r'train\.net_d_weight_clip needs the value'),
+    'decay of 1': ({'net_d_ema_decay': 1}, r'train\.net_d_ema_decay needs the value'),
+    'no iteration for G': ({'net_d_iters': 0}, r'train\.net_d_iters needs the number of iterations .* from 1, got 0'),
+    'negative warm-up': ({'net_d_init_iters': -1}, r'train\.net_d_init_iters needs the number of iterations'),
+    'regularizer called real': ({'d_reg_opt': {'real': {'type': 'R1Regularizer'}}}, r'd_reg_opt\.real: the name real'),
+    'regularizer called keys': ({'d_reg_opt': {'keys': {'type': 'R1Regularizer'}}}, r'd_reg_opt\.keys: the name keys'),
+    'regularizer with a dot': ({'d_reg_opt': {'r.1': {'type': 'R1Regularizer'}}}, r'r\.1: a name has to be of letters'),
+    'no regularizer': ({'d_reg_opt': {'r1': {'type': 'L1Loss'}}}, r'd_reg_opt\.r1: L1Loss is no regularizer of D'),
+    'regularizer without name': ({'d_reg_opt': {'type': 'R1Regularizer'}}, r'd_reg_opt needs to be a mapping of names'),
+    'no view': ({'views': [{'type': 'MSRResNet'}]}, r'train\.views\[0\]: MSRResNet is no view'),
+    'view without list': ({'views': {'type': 'HighPassView'}}, r'train\.views needs to be a list of blocks'),
+    'no maps to compare': ({'feature_matching_opt': {'type': 'L1Loss'}}, r'L1Loss is no loss of feature maps'),
+    'no GAN loss': ({'gan_opt': {'type': 'L1Loss'}}, r'train\.gan_opt: L1Loss is no GAN loss'),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_mistake_is_one_sentence_with_its_key(mistake):
+    changes, expected = MISTAKES[mistake]
+    opt = gan_opt()
+    opt['train'].update(changes)
+    with pytest.raises(OptionError, match=expected) as caught:
+        build_model(opt)
+    assert '\n' not in str(caught.value)
+
+
+# ---------------------------------------------------------------- feature matching
+
+WITH_SEVERAL_MAPS = ['PatchGANDiscriminator', 'UNetSNDiscriminator', 'MultiScalePatchGANDiscriminator']
+
+
+@pytest.mark.parametrize('name', DISCRIMINATORS)
+def test_feature_matching_is_the_mean_distance_of_ds_maps_and_adds_its_gradient(name):
+    torch.manual_seed(0)
+    net = small(name)
+    real, fake = images(net)
+    reference = copy.deepcopy(net)
+    image = fake.clone().requires_grad_()
+    real_logits, real_maps = reference.features(real)
+    logits, fake_maps = reference.features(image)
+    distances = [(f - r.detach()).abs().mean() for r, f in zip(real_maps, fake_maps, strict=True)]
+    expected = 2.0 * sum(distances) / len(distances)
+    l_g = LOSSES['VanillaGANLoss'](0.1).g_loss(real_logits, logits)
+    (expected_gradient,) = torch.autograd.grad(l_g + expected, image)
+
+    matching = FeatureMatchingLoss(loss_weight=2.0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    ours = Adversary(WithFeatures(net), LOSSES['VanillaGANLoss'](0.1), optimizer, feature_matching=matching)
+    gradient, log = ours.step(real, fake)
+    torch.testing.assert_close(log['l_g_fm'], expected.detach())
+    torch.testing.assert_close(gradient, expected_gradient)
+    assert ours.bare is net
+
+
+@pytest.mark.parametrize('name', WITH_SEVERAL_MAPS)
+def test_feature_matching_needs_no_pass_of_d_and_leaves_ds_game_alone(name):
+    states, passes = [], []
+    for matching in (None, FeatureMatchingLoss()):
+        torch.manual_seed(0)
+        net = small(name)
+        original, count = net.features, []
+
+        def features(image, original=original, count=count):
+            count.append(image.shape)
+            return original(image)
+
+        net.features = features
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        shown = WithFeatures(net) if matching else net
+        loss = LOSSES['RaGANLoss'](0.1)
+        regularizers = {'r1': R1Regularizer(interval=1)}
+        Adversary(shown, loss, optimizer, regularizers=regularizers, feature_matching=matching).step(*images(net))
+        states.append(weights(net))
+        passes.append(len(count))
+    assert passes == [2, 2]
+    assert all(same(*states))
+
+
+def test_feature_matching_goes_through_the_views():
+    torch.manual_seed(0)
+    net = small('PatchGANDiscriminator')
+    real, fake = images(net)
+    pairs = zip(*(copy.deepcopy(net).eval().features(1 - image)[1] for image in (real, fake)), strict=True)
+    expected = torch.stack([(f - r).abs().mean() for r, f in pairs]).mean()
+
+    def negative(*pictures):
+        return tuple(1 - picture for picture in pictures)
+
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    matching = FeatureMatchingLoss()
+    ours = Adversary(
+        WithFeatures(net).eval(), LOSSES['LSGANLoss'](), optimizer, views=[negative], feature_matching=matching
+    )
+    torch.testing.assert_close(ours.step(real, fake)[1]['l_g_fm'], expected.detach())
+
+
+def test_a_discriminator_without_features_is_an_error():
+    stock = {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 4}
+    with pytest.raises(OptionError, match=r'train\.feature_matching_opt: VGGStyleDiscriminator has no features\(\)'):
+        build_model(gan_opt(stock, feature_matching_opt={'type': 'FeatureMatchingLoss'}))
