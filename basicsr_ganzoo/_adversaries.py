@@ -95,10 +95,8 @@ def check_complete(options):
     """Raise ``OptionError`` if an adversary lacks its network or its loss."""
     for key in NEEDED:
         if not options.get(key):
-            present = next(k for k in (*NEEDED, *options.options) if options.get(k))
-            raise OptionError(
-                f'{options.where(present)} is there but {options.where(key)} is not; give both for a GAN, or neither'
-            )
+            present = next((options.where(k) for k in NEEDED if options.get(k)), options.block[:-1])
+            raise OptionError(f'{present} is there but {options.where(key)} is not; give both for a GAN, or neither')
 
 
 class AdversaryBuilder:
