@@ -232,11 +232,13 @@ def shrunken(path, folder):
     opt['datasets']['train'].update(batch_size_per_gpu=2, dataset_enlarge_ratio=2)
     for block, smaller in ((opt, sizes), (opt['datasets']['train'], sizes)):
         block.update({key: value for key, value in smaller.items() if key in block})
-    for network in ('network_g', 'network_d'):
-        block = opt.get(network, {})
+    discriminators = [block['network_d'] for block in opt.get('adversaries', {}).values()]
+    for block in (opt['network_g'], opt.get('network_d', {}), *discriminators):
         block.update({key: value for key, value in widths.items() if key in block})
     opt['path'].update(pretrain_network_g=None, pretrain_network_d=None)
-    opt['train'].update(total_iter=2, net_d_init_iters=min(1, opt['train'].get('net_d_init_iters', 0)))
+    for key, most in (('net_d_init_iters', 1), ('net_d_iters', 2)):
+        opt['train'][key] = min(most, opt['train'].get(key, most))
+    opt['train'].update(total_iter=2)
     opt['logger'].update(print_freq=1, use_tb_logger=False)
     write_pairs(folder / 'data', gt_size=96, scale=opt['scale'])
     shrunk = folder / 'option.yml'

@@ -129,7 +129,10 @@ def _print_price(kind, entry, size):
         price = cost.game_cost(unet, size, **parts) / cost.game_cost(unet, size)
     except ValueError as error:
         raise OptionError(f'--size: {error}') from error
-    print(f'Price, by FLOPs of the games of G and D, with UNetSNDiscriminator at {size[0]}x{size[1]}: {price:.2f}x', end='')
+    print(
+        f'Price, by FLOPs of the games of G and D, with UNetSNDiscriminator at {size[0]}x{size[1]}: {price:.2f}x',
+        end='',
+    )
     interval = getattr(part, 'interval', 1)
     print(f', on average {1 + (price - 1) / interval:.2f}x with interval {interval}' if interval > 1 else '')
 
