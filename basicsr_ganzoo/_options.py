@@ -81,6 +81,8 @@ def lookup(registry, name):
         OptionError: nothing of this name is registered.
     """
     known = dict(iter(registry))
+    if not isinstance(name, str):
+        raise OptionError(f'a type needs to be the name of something registered, got {name!r}; see `ganzoo list`')
     for candidate in (name, f'{name}_basicsr'):
         if candidate in known:
             return known[candidate]

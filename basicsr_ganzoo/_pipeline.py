@@ -103,7 +103,7 @@ def _repaired_parse_options(parse_options, change):
         opt['num_gpu'] = usable_gpus(opt)
         change(opt)
         if 'train' in opt['datasets']:
-            _leave_auto_to_the_dataset(opt['datasets']['train'])
+            leave_auto_to_the_dataset(opt['datasets']['train'])
         return opt, args
 
     return parse
@@ -113,7 +113,7 @@ def _expanduser(path):
     return [os.path.expanduser(each) for each in path] if isinstance(path, list) else os.path.expanduser(path)
 
 
-def _leave_auto_to_the_dataset(block):
+def leave_auto_to_the_dataset(block):
     """Take ``dataset_enlarge_ratio: auto`` out of ``block``, because BasicSR would calculate with it."""
     if block.get('dataset_enlarge_ratio', 1) not in ('auto', None):
         return
@@ -158,8 +158,14 @@ def repaired_build_dataset(build_dataset):
             dataset = build_dataset(block)
             if block['phase'] == 'train':
                 _check_train_set(dataset, block)
+            elif not len(dataset):
+                raise OptionError('there are no pictures in it')
+            else:
+                _check_first_sample(dataset)
         except KeyError as error:
             raise OptionError(f'{where} lacks {error}') from error
+        except AttributeError as error:  # what BasicSR makes of a file that OpenCV cannot read
+            raise OptionError(f'{where}: a picture cannot be read ({error}); remove it') from error
         except (AssertionError, NotImplementedError, OSError, TypeError, ValueError) as error:
             raise OptionError(f'{where}: {_one_line(error)}') from error
         return dataset
@@ -183,7 +189,11 @@ def _check_train_set(dataset, block):
             f'{len(dataset)} pictures are fewer than a batch of {batch}; '
             f'set dataset_enlarge_ratio to {ratio} or more, or a smaller batch_size_per_gpu'
         )
-    # The first picture tells whether scale and gt_size fit; a copy reads it, so that workers open files of their own.
+    _check_first_sample(dataset)
+
+
+def _check_first_sample(dataset):
+    # It tells whether scale and gt_size fit; a copy reads it, so that workers open files of their own.
     with _unchanged_randomness():
         copy.deepcopy(dataset)[0]
 

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from basicsr_ganzoo._options import OptionError, check_choice
+from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._options_files import find_option_file
 
 
@@ -106,7 +106,8 @@ def _basicsr_argv(args):
 
 def import_plugins(names, folder):
     """Import what the option file's ``imports`` names: modules, or .py files relative to the option file."""
-    check_choice('the option file', 'the kind of imports', type(names).__name__, ('list',))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise OptionError(f'imports needs to be a list of modules or .py files, got {names!r}')
     for name in names:
         try:
             if name.endswith('.py'):

@@ -36,6 +36,7 @@ def degrading(**changes):
     return {'model_type': 'RealESRGANZooModel', 'gt_size': 64, 'degradation': 'real', **changes}
 
 
+RRDB = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_grow_ch': 4, 'num_block': 2}
 D64 = {'type': 'UNetSNDiscriminator', 'num_feat': 4}
 #: the changes of a good file, and what the only error has to say
 MISTAKES = {
@@ -77,8 +78,156 @@ MISTAKES = {
         degrading(network_d=D64, datasets__train__gt_size=64),
         'high_order_degradation: pairs have no kernel1',
     ),
+    'misspelt key of another dataset': (
+        {'datasets__val': {'type': 'SingleImageDataset', 'dataroot_qq': 'x', 'dataroot_lq': 'x', 'io_backend': None}},
+        'datasets.val.dataroot_qq: nobody reads this key (did you mean dataroot_lq?)',
+    ),
+    'misspelt argument of a metric': (
+        {'val__metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 4, 'test_y_chanel': True}}},
+        'val.metrics.psnr.test_y_chanel: calculate_psnr has no option test_y_chanel (did you mean test_y_channel?)',
+    ),
+    'misspelt key of wandb': ({'logger__wandb': {'projct': None}}, 'did you mean project'),
+    'data set of another name': ({'datasets__test': {'type': 'X'}}, 'datasets.test: training knows train, val'),
+    'a word for a number': ({'train__total_iter': 'many'}, 'train.total_iter: this needs to be a whole number above 0'),
+    'a word for an argument': (
+        {'network_g__num_feat': 'wide'},
+        "network_g.num_feat: this needs to be a number, got 'wi",
+    ),
+    'a word for true or false': ({'datasets__train__use_rot': 'yes!'}, 'datasets.train.use_rot: this needs to be true'),
+    'a number for a list': (
+        {'train__scheduler': {'type': 'MultiStepLR', 'milestones': 5000}},
+        'train.scheduler.milestones: this needs to be a list, got 5000',
+    ),
+    'a list for a number': (
+        {'datasets__train__gt_size': [32]},
+        'gt_size: this needs to be a whole number above 0, got [',
+    ),
+    'text for a mapping': (
+        {'train': 'fast'},
+        "train: this needs to be a mapping, keys with values below it, got 'fast'",
+    ),
+    'a list for metrics': ({'val__metrics': ['psnr']}, 'val.metrics: this needs to be a mapping'),
+    'a list for a type': ({'network_d': {'type': ['VGGDiscriminator']}}, 'a type needs to be the name of something'),
+    'a number for a file': ({'path__pretrain_network_g': 5}, 'path.pretrain_network_g: this needs to be the path of'),
+    'a slash in the name': ({'name': 'a/b'}, 'name: this needs to be text without a slash'),
+    'never printing': ({'logger__print_freq': 0}, 'logger.print_freq: this needs to be a whole number above 0, got 0'),
+    'no batch': (
+        {'datasets__train__batch_size_per_gpu': 0},
+        'batch_size_per_gpu: this needs to be a whole number above',
+    ),
+    'averaging beyond 1': ({'train__ema_decay': 1.5}, 'train.ema_decay: this needs to be a number from 0 to below 1'),
+    'negative learning rate': ({'train__optim_g__lr': -1}, 'train.optim_g: Invalid learning rate: -1'),
+    'too many parameters': ({'network_g__num_feat': 10**7}, 'network_g: this network has 1e+16 parameters'),
+    'periods that end before training': (
+        {'train__scheduler': {'type': 'CosineAnnealingRestartLR', 'periods': [2, 1], 'restart_weights': [1, 1]}},
+        'train.scheduler.periods: they end at 3, and total_iter is 4',
+    ),
+    'no GAN loss': ({'train__gan_opt': {'type': 'L1Loss'}}, 'train.gan_opt: L1Loss is no adversarial loss'),
+    'wrong value of a loss': ({'train__pixel_opt': {'type': 'L1Loss', 'reduction': 'men'}}, 'train.pixel_opt: '),
+    'layer that VGG has not': (
+        {'train__perceptual_opt': {'type': 'PerceptualLoss', 'layer_weights': {'conv9_4': 1}}},
+        'train.perceptual_opt.layer_weights.conv9_4: vgg19 needs layers to be one of conv1_1',
+    ),
+    'hinge in ESRGANModel': (
+        {'model_type': 'ESRGANModel', 'train__gan_opt': {'type': 'GANLoss', 'gan_type': 'hinge'}},
+        'train.gan_opt.gan_type: hinge has no gradient for G in ESRGANModel',
+    ),
+    'pairing in SRGANModel': ({'model_type': 'SRGANModel'}, 'train.gan_opt: SRGANModel cannot pair logits'),
+    'state that is not there': ({'path__resume_state': 'x.state'}, 'path.resume_state: x.state is no file'),
+    'auto for a dataset of BasicSR': (
+        {'datasets__train__dataset_enlarge_ratio': 'auto'},
+        'datasets.train: PairedImageDataset needs a number as dataset_enlarge_ratio',
+    ),
+    'crop that a discriminator of BasicSR refuses': (
+        {'network_d': {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 4}},
+        'network_d: it cannot take 32x32 pixels, which is gt_size (Input size must be identical',
+    ),
     'key that is missing': ({'logger__print_freq': None}, 'logger.print_freq: this key is missing'),
 }
+
+
+def from_folder(**changes):
+    """GTFolderDataset and the model that degrades its pictures."""
+    data = {'name': 't', 'type': 'GTFolderDataset', 'dataroot_gt': 'data/gt', 'gt_size': 64, 'degradation': 'real'}
+    data |= {'crop_pad_size': 80, 'num_worker_per_gpu': 0, 'batch_size_per_gpu': 2}
+    return {**degrading(network_d=D64, datasets__train=data), **changes}
+
+
+LQ_ONLY = {'name': 'v', 'type': 'LQFolderDataset', 'dataroot_lq': 'data/lq'}
+FOLDER_MISTAKES = {
+    'nothing': (from_folder(datasets__val=LQ_ONLY, val__metrics=None), None),
+    'metric without gt': (
+        from_folder(datasets__val=LQ_ONLY),
+        'val.metrics.psnr: it compares with gt, which datasets.val',
+    ),
+    'model that needs lq': (
+        from_folder(model_type='GANZooModel', gt_size=None, degradation=None),
+        'has no lq pictures',
+    ),
+    'validation that needs lq': (
+        from_folder(datasets__val={'name': 'v', 'type': 'GTFolderDataset', 'dataroot_gt': 'data/gt', 'gt_size': 64}),
+        'datasets.val.type: GTFolderDataset has no lq pictures, which are needed here; use PairedFolderDataset, or LQ',
+    ),
+    'misspelt number of the degradation': (from_folder(resize_rnge=[0.5, 1.5]), 'did you mean resize_range'),
+    'unknown preset': (from_folder(degradation='hard'), 'needs to be one of mild, medium, real'),
+    'two presets': (from_folder(degradation='mild'), 'degradation is mild at the top level but real in datasets.train'),
+    'no pool': (from_folder(queue_size=0), 'queue_size: queue_size needs to be a whole number from 1'),
+    'small crop': (
+        from_folder(datasets__train__crop_pad_size=64),
+        'datasets.train.crop_pad_size: this needs to be a multiple of the scale 4 from 76',
+    ),
+    'crop below gt_size': (from_folder(gt_size=128), 'datasets.train.crop_pad_size: 80 pixels hold no crop of gt_size'),
+}
+
+
+@pytest.mark.parametrize('mistake', FOLDER_MISTAKES)
+def test_a_mistake_about_folders_and_degradation_is_found_alone(mistake, tmp_path, monkeypatch, capsys):
+    changes, expected = FOLDER_MISTAKES[mistake]
+    changes = {key: value for key, value in changes.items() if value is not None or key == 'val__metrics'}
+    path = write_option_file(tmp_path, **changes)
+    monkeypatch.chdir(tmp_path)
+    messages = found(check(capsys, path)[1])
+    assert [expected in message for message in messages] == ([True] if expected else []), messages
+
+
+@pytest.mark.parametrize('block', ['datasets', 'path', 'train', 'val', 'logger', 'dist_params'])
+@pytest.mark.parametrize('value', ['text', 5, [1]])
+def test_what_is_no_mapping_is_told_and_nothing_else(block, value, tmp_path, capsys):
+    code, findings = check(capsys, write_option_file(tmp_path, **{block: value}))
+    assert code == 1
+    assert [finding['key'] for finding in findings] == [block]
+
+
+@pytest.mark.parametrize('kind', ['PairedImageDataset', 'PairedFolderDataset'])
+def test_every_picture_is_looked_at_not_only_the_first(kind, tmp_path, capsys):
+    changes = {'datasets__train__type': kind}
+    path = write_option_file(tmp_path, **changes)
+    (tmp_path / 'data/lq/2.png').write_bytes(b'no picture')
+    told = found(check(capsys, path)[1])
+    assert any('lq/2.png is damaged or no picture' in message for message in told if 'datasets.train' in message)
+    cv2.imwrite(str(tmp_path / 'data/lq/2.png'), np.zeros((16, 15, 3), np.uint8))
+    told = found(check(capsys, path)[1])
+    assert any('1 of 4 pairs do not fit scale 4' in message for message in told), told
+
+
+def test_a_crop_that_the_generator_refuses_is_found(tmp_path, capsys):
+    changes = {'network_g': {**RRDB, 'scale': 2}, 'scale': 2, 'datasets__train__gt_size': 34}
+    told = found(check(capsys, write_option_file(tmp_path, **changes))[1])
+    assert 'network_g: it cannot take lq of 17x17 pixels, gt_size over scale' in told
+
+
+def test_what_no_dataset_of_basicsr_reads_is_a_warning(tmp_path, capsys):
+    code, findings = check(capsys, write_option_file(tmp_path, datasets__train__colour_jitter=True))
+    assert code == 0
+    told = found(findings, 'warning')
+    assert 'datasets.train.colour_jitter: PairedImageDataset does not read this key' in told
+
+
+def test_json_is_all_that_is_printed_though_basicsr_prints(tmp_path, capsys):
+    path = write_option_file(tmp_path, datasets__val__type='RealESRGANDataset')
+    with pytest.raises(SystemExit):
+        main(['check', '-opt', str(path), '--json'])
+    assert json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize('mistake', MISTAKES)
@@ -125,7 +274,6 @@ def generator(**kwargs):
     return RRDBNet(3, 3, num_feat=8, num_grow_ch=4, **{'num_block': 2, **kwargs})
 
 
-RRDB = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_grow_ch': 4, 'num_block': 2}
 CHECKPOINTS = {
     'discriminator as generator': ('g', lambda: entries('archs')['UNetSNDiscriminator'](num_feat=4), 'discriminator'),
     'generator as discriminator': ('d', lambda: generator(), 'generator'),

@@ -101,7 +101,7 @@ def test_show_prints_a_block_that_builds(kind, name, capsys):
     if kind == 'models':
         assert block == {'model_type': name}
     elif kind == 'data':  # built, with pictures, in test_data.py
-        assert block['datasets']['train']['type'] == name
+        assert [block['type'] for block in block['datasets'].values()] == [name]
     elif kind == 'archs':
         assert type(build(ARCH_REGISTRY, block['network_d'], 'network_d')).__name__ == name
         assert 'GFLOPs' in out
@@ -239,6 +239,20 @@ def test_run_gives_a_module_its_arguments_and_the_zoo(tmp_path):
     )
     done = run_python('-m', 'basicsr_ganzoo', 'run', '-m', 'own_script', '-opt', 'x', cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "__main__ ['-opt', 'x'] True"
+
+
+def test_run_takes_the_two_dashes_that_end_options(tmp_path):
+    (tmp_path / 'own_script.py').write_text('import sys\nprint(sys.argv[1:])\n')
+    done = run_python('-m', 'basicsr_ganzoo', 'run', '--', 'own_script.py', '--', 'x', cwd=tmp_path)
+    assert done.stdout.splitlines()[-1:] == ["['--', 'x']"], done.stderr
+
+
+def test_a_loss_that_a_model_of_basicsr_cannot_use_is_one_sentence_in_its_own_train_script(tmp_path):
+    option_file = write_option_file(tmp_path, num_gpu=0, total_iter=2, model_type='ESRGANModel')
+    done = run_python('-m', 'basicsr_ganzoo', 'run', '-m', 'basicsr.train', '-opt', option_file, cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'Traceback' not in done.stderr
+    assert 'use model_type: GANZooModel' in done.stderr.splitlines()[-1]
 
 
 def test_run_under_torchrun_reaches_every_process(tmp_path):

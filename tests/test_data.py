@@ -93,7 +93,7 @@ def message_of(build, *args, **kwargs):
 
 
 def test_the_datasets_are_registered_and_nothing_of_basicsr_is_overwritten():
-    assert set(entries('data')) == {GT, PAIRED}
+    assert set(entries('data')) == {GT, PAIRED, 'LQFolderDataset'}
     for name in ('PairedImageDataset', 'RealESRGANDataset_basicsr', 'RealESRGANPairedDataset_basicsr'):
         assert DATASET_REGISTRY.get(name).__module__.startswith('basicsr.')
 
@@ -714,3 +714,47 @@ def test_ganzoo_train_tells_a_mistake_in_one_sentence(mistake, tmp_path, monkeyp
     assert stopped.value.code == 1
     assert last.startswith('error: ')
     assert expected in last
+
+
+# ------------------------------------------------------------------ low-quality pictures alone
+
+
+def lq_dataset(folder, **changes):
+    block = {'name': 'n', 'type': 'LQFolderDataset', 'phase': 'val', 'scale': 4, 'dataroot_lq': str(folder / 'lq')}
+    return build_dataset(block | changes)
+
+
+def test_lq_pictures_come_whole_and_files_that_are_no_pictures_are_left_alone(tmp_path):
+    image = cv2.imread(str(write(tmp_path / 'lq/deep/a.png', 13, 20)))
+    write(tmp_path / 'lq/b.png', 9, 7, dtype=np.uint16)
+    (tmp_path / 'lq/notes.txt').write_text('no picture')
+    dataset = lq_dataset(tmp_path)
+    assert [set(dataset[index]) for index in range(len(dataset))] == [{'lq', 'lq_path'}] * 2
+    (found,) = [sample for sample in dataset if sample['lq_path'].endswith('deep/a.png')]
+    assert torch.equal(found['lq'], torch.from_numpy(image[..., ::-1].transpose(2, 0, 1) / np.float32(255)))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        ({'phase': 'train'}, 'LQFolderDataset has no gt to train with'),
+        ({'dataroot_lq': 'nowhere'}, 'there is no folder nowhere; relative ones are looked for in /'),
+        ({'dataroot_gt': 'x'}, 'LQFolderDataset has no option dataroot_gt'),
+    ],
+)
+def test_mistakes_about_lq_pictures_are_sentences(changes, expected, tmp_path):
+    write(tmp_path / 'lq/a.png')
+    with pytest.raises(OptionError, match=expected):
+        lq_dataset(tmp_path, **changes)
+    (tmp_path / 'lq/b.png').write_bytes(b'no picture')
+    with pytest.raises(OptionError, match='b.png is damaged or no picture'):
+        lq_dataset(tmp_path)
+
+
+def test_training_validates_on_lq_pictures_alone(tmp_path):
+    val = {'name': 'own', 'type': 'LQFolderDataset', 'dataroot_lq': 'data/lq'}
+    path = write_option_file(tmp_path, datasets__val=val, val__metrics=None, val__save_img=True, total_iter=2)
+    done = run_python('-m', 'basicsr_ganzoo.train', '-opt', path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    pictures = sorted((tmp_path / 'experiments/gan_x4/visualization').rglob('*_2.png'))
+    assert [cv2.imread(str(picture)).shape for picture in pictures] == [(64, 64, 3)] * 4

@@ -1,5 +1,6 @@
 """GANZooModel: parity with BasicSR's models, the meaning of the keys, composition, and errors."""
 
+import importlib
 import pickle
 import urllib.request
 from urllib.error import URLError
@@ -57,6 +58,43 @@ def test_five_steps_equal_those_of_basicsr_srganmodel(gan_opt):
 def test_five_steps_equal_those_of_basicsr_esrganmodel():
     stock = model_opt('ESRGANModel', STOCK_GAN | WEIGHT, STOCK_D)
     assert_same_training(stock, model_opt('GANZooModel', RAGAN, STOCK_D | {'type': 'VGGDiscriminator'}))
+
+
+@pytest.fixture
+def spectral_norm_stands_still(monkeypatch):
+    """BasicSR asks D 3 or 5 times in a step, we twice; each pass moves the estimate of spectral norm on."""
+    norm = importlib.import_module('torch.nn.utils.spectral_norm').SpectralNorm
+    compute = norm.compute_weight
+    monkeypatch.setattr(norm, 'compute_weight', lambda self, layer, do_power_iteration: compute(self, layer, False))
+
+
+@pytest.fixture
+def float64():
+    """Double precision, because Adam makes steps out of what rounding leaves of a gradient of 0."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+STOCK_UNET = {'type': 'UNetDiscriminatorSN_basicsr', 'num_in_ch': 3, 'num_feat': 8}
+UNET_MODELS = [('SRGANModel', {'type': 'VanillaGANLoss', **WEIGHT}), ('ESRGANModel', RAGAN)]
+
+
+@pytest.mark.parametrize(('model_type', 'gan_opt'), UNET_MODELS)
+def test_five_steps_with_a_unet_equal_those_of_basicsr_if_spectral_norm_stands_still(
+    model_type, gan_opt, spectral_norm_stands_still, float64
+):
+    stock = model_opt(model_type, STOCK_GAN | WEIGHT, STOCK_UNET)
+    assert_same_training(stock, model_opt('GANZooModel', gan_opt, STOCK_UNET | {'type': 'UNetSNDiscriminator'}))
+
+
+@pytest.mark.parametrize(('model_type', 'gan_opt'), UNET_MODELS)
+def test_the_losses_of_d_with_a_unet_agree_with_basicsr_to_a_thousandth(model_type, gan_opt):
+    stock = train_steps(model_opt(model_type, STOCK_GAN | WEIGHT, STOCK_UNET))[1]
+    ours = train_steps(model_opt('GANZooModel', gan_opt, STOCK_UNET | {'type': 'UNetSNDiscriminator'}))[1]
+    for expected, log in zip(stock, ours, strict=True):
+        for name in ('l_d_real', 'l_d_fake', 'l_g_gan'):
+            assert log[name] == pytest.approx(expected[name], rel=1e-3)
 
 
 def test_attached_means_train_otherwise_than_basicsr_esrganmodel():

@@ -364,7 +364,9 @@ class UniqueKeys(yaml.SafeLoader):
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_files_validate_and_need_no_anchors(path):
     opt, text = yaml.safe_load(path.read_text()), path.read_text()
-    assert opt['datasets']['val']['dataroot_gt']
+    val = opt['datasets']['val']
+    assert val['dataroot_lq']
+    assert ('dataroot_gt' in val) == ('metrics' in opt['val']) == (val['type'] != 'LQFolderDataset')
     assert opt['val']['val_freq'] <= opt['train']['total_iter']
     assert opt['num_gpu'] == 'auto'
     assert not re.search(r'[&*]\w+\s*$|<<:', text, re.MULTILINE)

@@ -1,6 +1,7 @@
 """Everything that is wrong with an option file, found before training starts and without writing anything."""
 
 import contextlib
+import io
 import logging
 from dataclasses import asdict, dataclass
 
@@ -39,24 +40,35 @@ def check_options(opt):
     Args:
         opt: the content of the file, as ``yaml.safe_load`` gives it; it is not changed.
     """
-    from basicsr_ganzoo.checking import blocks, files, keys, rules, shapes
+    from basicsr_ganzoo.checking import blocks, files, keys, rules, shapes, values
 
     with _silent_basicsr():
-        found = [finding for part in (keys, blocks, shapes, rules, files) for finding in part.check(opt)]
+        found = list(values.structure(opt))
+        for part in (keys, values, blocks, rules, shapes, files) if not found else ():
+            found += part.check(opt, found) if part in (shapes, files) else part.check(opt)
     unique = list(dict.fromkeys(found))
     return sorted(unique, key=lambda finding: finding.level != 'error')
 
 
+def is_wrong(found, key):
+    """Whether ``found`` has an error about ``key`` or a key below it."""
+    return any(f.level == 'error' and f'{f.key}.'.startswith(f'{key}.') for f in found)
+
+
 @contextlib.contextmanager
 def _silent_basicsr():
-    """Leave BasicSR's logger as it was: its first use would fix its streams before training has named the log file."""
+    """Keep BasicSR silent, and leave its logger as it was.
+
+    Its first use would fix its streams before training has named the log file, and its registry prints.
+    """
     from basicsr.utils.logger import initialized_logger
 
     logger, known = logging.getLogger('basicsr'), dict(initialized_logger)
     before = logger.disabled, logger.propagate, logger.level, logger.handlers[:]
     logger.disabled = True
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logger.disabled, logger.propagate, logger.level, logger.handlers[:] = before
         initialized_logger.clear()

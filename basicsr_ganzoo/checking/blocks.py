@@ -1,10 +1,17 @@
 """Blocks with a type: the name must be registered, and the options must be arguments of what it names."""
 
+import inspect
+
+import torch
+from basicsr.archs.vgg_arch import NAMES
+from basicsr.losses.basic_loss import PerceptualLoss
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo._options import OptionError, check_arguments, check_choice, lookup
-from basicsr_ganzoo.checking import error, get
+from basicsr_ganzoo._options import OptionError, build, check_arguments, check_choice, construct, did_you_mean, lookup
+from basicsr_ganzoo.checking import error, get, is_wrong
+from basicsr_ganzoo.checking.keys import NUMBER
+from basicsr_ganzoo.checking.values import is_number
 from basicsr_ganzoo.models.ganzoo_model import optimizer_classes
 
 LOSSES = ('pixel_opt', 'perceptual_opt', 'ldl_opt', 'gan_opt')
@@ -17,18 +24,26 @@ SCHEDULERS = {
 
 def check(opt):
     """Findings about blocks with a type."""
+    found = list(_blocks(opt))
+    for key in ('pixel_opt', 'ldl_opt', 'gan_opt', 'perceptual_opt', 'optim_g', 'optim_d', 'scheduler'):
+        block = get(opt, f'train.{key}')
+        if block and not is_wrong(found, f'train.{key}') and not _has_number_as_text(block):
+            found += _trial(opt, f'train.{key}')
+    return found
+
+
+def _blocks(opt):
     if opt.get('model_type'):
         yield from _attempt('model_type', lookup, MODEL_REGISTRY, opt['model_type'])
     for key in ('network_g', 'network_d'):
         yield from _block(opt, key, lambda name: lookup(ARCH_REGISTRY, name))
     for key in LOSSES:
         yield from _block(opt, f'train.{key}', lambda name: lookup(LOSS_REGISTRY, name))
-    yield from _gan_loss(opt)
     for key in ('optim_g', 'optim_d'):
         yield from _block(opt, f'train.{key}', _optimizer, 'params')
     yield from _block(opt, 'train.scheduler', _scheduler, 'optimizer')
     for metric in get(opt, 'val.metrics', {}):
-        yield from _block(opt, f'val.metrics.{metric}', lambda name: lookup(METRIC_REGISTRY, name), 'img', 'img2')
+        yield from _block(opt, f'val.metrics.{metric}', _metric, 'img', 'img2')
 
 
 def _block(opt, key, find, *given):
@@ -41,16 +56,90 @@ def _block(opt, key, find, *given):
         return
     own = ('type', 'better') if key.startswith('val.metrics') else ('type',)
     options = {name: value for name, value in block.items() if name not in own}
-    yield from _attempt(key, lambda: check_arguments(find(block['type']), {**dict.fromkeys(given), **options}))
+    try:
+        entry = find(block['type'])
+        yield from _misspelt(key, entry, options)
+        check_arguments(entry, {**dict.fromkeys(given), **options})
+        yield from _kinds(key, entry, options)
+    except (OptionError, ValueError) as mistake:
+        yield error(key, mistake)
 
 
-def _gan_loss(opt):
-    """A GAN loss is cheap to build, which tells everything about its values."""
-    from basicsr_ganzoo._options import build
+def _misspelt(key, entry, options):
+    """Near misses of named arguments where anything else is taken too, as by metrics."""
+    parameters = inspect.signature(entry).parameters.values()
+    named = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+    for name in options if len(named) < len(parameters) else ():
+        hint = did_you_mean(name, named)
+        if name not in named and hint:
+            yield error(f'{key}.{name}', f'{entry.__name__} has no option {name}{hint}')
 
-    block = get(opt, 'train.gan_opt')
-    if isinstance(block, dict) and 'type' in block:
-        yield from _attempt('train.gan_opt', build, LOSS_REGISTRY, block, 'train.gan_opt')
+
+def _kinds(key, entry, options):
+    """Text where the default is a number, true or false, or a list; single numbers where it is a list."""
+    parameters = inspect.signature(entry).parameters
+    for name, value in options.items():
+        default = parameters[name].default if name in parameters else None
+        if isinstance(value, str) and not NUMBER.fullmatch(value):
+            needed = {bool: 'true or false', int: 'a number', float: 'a number', tuple: 'a list'}.get(type(default))
+        else:
+            lists = isinstance(default, tuple) or name in ('milestones', 'periods')
+            needed = 'a list' if lists and is_number(value) and key.startswith('train.') else None
+        if needed:
+            yield error(f'{key}.{name}', f'this needs to be {needed}, got {value!r}')
+
+
+def _trial(opt, key):
+    """Findings from building what is cheap to build, which tells everything about its values."""
+    block = get(opt, key)
+    options = {name: value for name, value in block.items() if name != 'type'}
+    if key.startswith('train.optim'):
+        yield from _attempt(key, construct, _optimizer(block['type']), {'params': [_parameter()], **options})
+    elif key == 'train.scheduler':
+        yield from _attempt(key, construct, _scheduler(block['type']), {'optimizer': _any_optimizer(), **options})
+    elif lookup(LOSS_REGISTRY, block['type']) is PerceptualLoss:
+        yield from _perceptual(key, block)
+    elif key != 'train.perceptual_opt':
+        yield from _attempt(key, _build_loss, key, block)
+
+
+def _parameter():
+    return torch.nn.Parameter(torch.zeros(2, 2))
+
+
+def _any_optimizer():
+    return torch.optim.SGD([_parameter()], lr=1.0)
+
+
+def _has_number_as_text(value):
+    if isinstance(value, (dict, list)):
+        return any(map(_has_number_as_text, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and NUMBER.fullmatch(value)
+
+
+def _build_loss(key, block):
+    """Build a loss; that of a GAN needs our call, or that of BasicSR's GANLoss."""
+    loss = build(LOSS_REGISTRY, block, key)
+    adversarial = hasattr(loss, 'd_loss') or 'target_is_real' in inspect.signature(loss.forward).parameters
+    if key == 'train.gan_opt' and not adversarial:
+        raise OptionError(f'{block["type"]} is no adversarial loss; `ganzoo list losses` names them')
+
+
+def _perceptual(key, block):
+    """BasicSR's perceptual loss fetches weights when it is built, so that its values are looked at one by one."""
+    layers, vgg = block['layer_weights'], block.get('vgg_type', 'vgg19')
+    yield from _attempt(f'{key}.vgg_type', check_choice, 'PerceptualLoss', 'vgg_type', vgg, NAMES)
+    criterion = block.get('criterion', 'l1')
+    yield from _attempt(f'{key}.criterion', check_choice, 'PerceptualLoss', 'criterion', criterion, ('l1', 'l2', 'fro'))
+    if not isinstance(layers, dict):
+        yield error(f'{key}.layer_weights', f'this needs to be a mapping of layers to weights, got {layers!r}')
+        return
+    for layer in layers if vgg in NAMES else ():
+        yield from _attempt(f'{key}.layer_weights.{layer}', check_choice, vgg, 'layers', layer, NAMES[vgg])
+
+
+def _metric(name):
+    return lookup(METRIC_REGISTRY, name)
 
 
 def _optimizer(name):
@@ -66,5 +155,5 @@ def _scheduler(name):
 def _attempt(key, function, *args):
     try:
         function(*args)
-    except (OptionError, ValueError) as mistake:
+    except (AssertionError, OptionError, NotImplementedError, TypeError, ValueError) as mistake:
         yield error(key, mistake)

@@ -1,12 +1,14 @@
 """Keys: those that are missing, those that nobody reads, and numbers that YAML took for text."""
 
+import inspect
 import re
 
-from basicsr.utils.registry import MODEL_REGISTRY
+from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo._options import did_you_mean
+from basicsr_ganzoo._options import OptionError, did_you_mean, lookup
 from basicsr_ganzoo._registry import entries
-from basicsr_ganzoo.checking import error, get
+from basicsr_ganzoo.checking import error, get, warning
+from basicsr_ganzoo.data._base import PIPELINE_KEYS, FolderDataset
 from basicsr_ganzoo.degradations.second_order import KEYS as DEGRADATION_KEYS
 from basicsr_ganzoo.models.realesrgan_zoo_model import OTHER_KEYS, DegradingModel
 
@@ -40,13 +42,11 @@ KNOWN = {
     ),
     'val': ('val_freq', 'save_img', 'metrics', 'pbar', 'suffix'),
     'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'),
+    'logger.wandb': ('project', 'resume_id'),
+    'dist_params': ('backend', 'port'),
 }
-#: of BasicSR's PairedImageDataset, which ignores what it does not know; a near miss is an error
-DATASET = (
-    *('name', 'type', 'dataroot_gt', 'dataroot_lq', 'meta_info', 'meta_info_file', 'filename_tmpl', 'io_backend'),
-    *('gt_size', 'use_hflip', 'use_rot', 'use_shuffle', 'num_worker_per_gpu', 'batch_size_per_gpu', 'prefetch_mode'),
-    *('dataset_enlarge_ratio', 'num_prefetch_queue', 'pin_memory', 'persistent_workers', 'color', 'mean', 'std'),
-)
+#: how the source of a dataset reads its options: opt['gt_size'], self.opt.get('gt_size'), 'mean' in opt
+READ = re.compile(r"""opt(?:\[|\.get\()['"](\w+)['"]|['"](\w+)['"] in (?:self\.)?opt\b""")
 NUMBER = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?')
 
 
@@ -59,7 +59,7 @@ def check(opt):
         for block, known in KNOWN.items():
             yield from _unknown(get(opt, block, {}), f'{block}.', known)
     for name, block in get(opt, 'datasets', {}).items():
-        yield from _near_misses(block, f'datasets.{name}.')
+        yield from _dataset(name, block or {})
     yield from _numbers_as_text(opt)
 
 
@@ -76,11 +76,30 @@ def _unknown(block, prefix, known):
             yield error(f'{prefix}{key}', f'nobody reads this key{did_you_mean(key, known)}')
 
 
-def _near_misses(block, prefix):
-    for key in block if isinstance(block, dict) else ():
-        hint = did_you_mean(key, DATASET)
-        if key not in DATASET and hint and block.get('type') == 'PairedImageDataset':
-            yield error(f'{prefix}{key}', f'nobody reads this key{hint}')
+def _dataset(name, block):
+    if str(name).split('_')[0] not in ('train', 'val'):
+        yield error(f'datasets.{name}', f'training knows train, val, val_2, ...{did_you_mean(name, ["train", "val"])}')
+    known = _keys_of_dataset(block.get('type'))
+    for key in block if known else ():
+        hint = did_you_mean(key, known)
+        if key not in known and hint:
+            yield error(f'datasets.{name}.{key}', f'nobody reads this key{hint}')
+        elif key not in known:
+            yield warning(f'datasets.{name}.{key}', f'{block["type"]} does not read this key')
+
+
+def _keys_of_dataset(name):
+    """What a dataset takes, told from its source; nothing for the folder datasets, which check it themselves."""
+    try:
+        entry = lookup(DATASET_REGISTRY, name)
+        source = ''.join(
+            map(inspect.getsource, [base for base in entry.__mro__ if 'torch' not in base.__module__][:-1])
+        )
+    except (OptionError, OSError, TypeError):
+        return ()
+    if issubclass(entry, FolderDataset):
+        return ()
+    return {*PIPELINE_KEYS, 'dataset_enlarge_ratio', *(key for keys in READ.findall(source) for key in keys if key)}
 
 
 def _numbers_as_text(value, key=''):

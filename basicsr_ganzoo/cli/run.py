@@ -23,6 +23,8 @@ def run(args):
     from basicsr_ganzoo._options import OptionError
 
     command = args.module or args.script
+    if command[:1] == ['--']:
+        del command[0]
     if not command:
         raise OptionError('give a script, or -m and a module: ganzoo run SCRIPT.py ARGS')
     if not args.module and not Path(command[0]).is_file():

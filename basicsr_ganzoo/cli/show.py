@@ -73,7 +73,7 @@ def yaml_block(kind, name, entry):
         return yaml.safe_dump({'model_type': name})
     if kind == 'data':
         block = {key: value for key, value in entry.example().items() if value is not None}
-        return yaml.safe_dump({'datasets': {'train': block}}, sort_keys=False)
+        return yaml.safe_dump({'datasets': {block['name']: block}}, sort_keys=False)
     block = {'type': name}
     for parameter in inspect.signature(entry).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:

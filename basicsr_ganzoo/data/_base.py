@@ -34,13 +34,18 @@ class FolderDataset(torch.utils.data.Dataset):
 
     OPTIONS = {'dataset_enlarge_ratio': 'auto', 'io_backend': None}
     enlarges_itself = True
+    repeats = 1  # how often an item comes in an epoch
 
     def __init__(self, opt):
         super().__init__()
         self.opt = checked_options(type(self).__name__, self.OPTIONS, opt)
-        self.training = self.opt['phase'] == 'train'
         self.items = []
         self._draws_of = None
+
+    @property
+    def training(self):
+        """Whether samples are for training: crops, flips and turns."""
+        return self.opt['phase'] == 'train'
 
     @classmethod
     def example(cls):
@@ -50,7 +55,7 @@ class FolderDataset(torch.utils.data.Dataset):
 
     def enlarge(self):
         """Fix the length: for training ``items`` are repeated, unless there is a ratio for BasicSR's sampler."""
-        self.repeats, ratio = 1, self.opt['dataset_enlarge_ratio']
+        ratio = self.opt['dataset_enlarge_ratio']
         if ratio != 'auto' and not (isinstance(ratio, (int, float)) and ratio > 0):
             raise OptionError(f'dataset_enlarge_ratio needs to be auto or a number above 0, got {ratio!r}')
         if self.training and ratio == 'auto':

@@ -42,7 +42,7 @@ def folders(value, name):
     found = [os.path.expanduser(str(folder)).rstrip('/') or '/' for folder in values]
     for folder in found:
         if not os.path.isdir(folder):
-            raise OptionError(f'{name}: there is no folder {folder}')
+            raise OptionError(f'{name}: there is no folder {folder}; relative ones are looked for in {os.getcwd()}')
     return found
 
 

@@ -8,9 +8,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from basicsr_ganzoo._logits import at_least_float32, share_above
-from basicsr_ganzoo._options import check_choice, check_number, construct
+from basicsr_ganzoo._options import OptionError, check_choice, check_number, construct
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.losses.pairing import PAIRINGS
+
+
+class StockModelError(OptionError, TypeError):
+    """A model of BasicSR calls a loss in a way that the loss cannot answer."""
 
 
 class AdversarialLoss(nn.Module):
@@ -91,10 +95,10 @@ class AdversarialLoss(nn.Module):
         """What the models of BasicSR and Real-ESRGAN call; equals BasicSR's ``GANLoss`` where that has the loss.
 
         Raises:
-            TypeError: the pairing needs real and fake logits at once, which those models do not give.
+            StockModelError: the pairing needs real and fake logits at once, which those models do not give.
         """
         if self.relativistic:
-            raise TypeError(
+            raise StockModelError(
                 f'{type(self).__name__} with pairing: {self.pairing} needs real and fake logits at once, which this '
                 'model does not give; use model_type: GANZooModel, or pairing: plain'
             )
@@ -251,7 +255,7 @@ class HingeGANLoss(AdversarialLoss):
 
     def forward(self, pred, target_is_real, is_disc=False):
         if not target_is_real and not is_disc:
-            raise TypeError(
+            raise StockModelError(
                 'HingeGANLoss gives G no gradient inside a relativistic model of BasicSR such as ESRGANModel; '
                 'use model_type: GANZooModel with pairing: average'
             )

@@ -1,0 +1,92 @@
+"""Values: their kinds and bounds, where BasicSR's pipeline would crash late or do something else with others."""
+
+from basicsr_ganzoo.checking import error, get
+from basicsr_ganzoo.checking.keys import NUMBER
+
+MAPPINGS = ('datasets', 'path', 'train', 'val', 'logger', 'dist_params', 'val.metrics', 'logger.wandb')
+
+
+def is_number(value):
+    """Whether ``value`` is a number, which true and false are not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_whole(value):
+    """Whether ``value`` is a whole number, also one that YAML reads as 5000.0."""
+    return is_number(value) and value == value // 1
+
+
+def is_positive(value):
+    """Whether ``value`` is a whole number above 0."""
+    return isinstance(value, int) and is_number(value) and value > 0
+
+
+COUNT = ('a whole number above 0', lambda v: is_whole(v) and v > 0)
+SIZE = ('a whole number above 0', is_positive)
+NATURAL = ('a whole number from 0', lambda v: isinstance(v, int) and is_number(v) and v >= 0)
+FLAG = ('true or false', lambda v: isinstance(v, bool))
+FILE = ('the path of a file', lambda v: isinstance(v, str))
+RULES = {
+    'name': (
+        'text without a slash, which names a folder',
+        lambda v: isinstance(v, str) and v and not set(v) & set('/\\'),
+    ),
+    'num_gpu': ('auto or a whole number from 0', lambda v: v == 'auto' or NATURAL[1](v)),
+    'manual_seed': NATURAL,
+    'train.total_iter': COUNT,
+    'train.warmup_iter': ('a whole number, -1 for no warm-up', is_whole),
+    'train.ema_decay': ('a number from 0 to below 1', lambda v: is_number(v) and 0 <= v < 1),
+    'train.net_d_iters': SIZE,
+    'train.net_d_init_iters': NATURAL,
+    'val.val_freq': COUNT,
+    'val.save_img': FLAG,
+    'val.pbar': FLAG,
+    'logger.print_freq': COUNT,
+    'logger.save_checkpoint_freq': COUNT,
+    'logger.use_tb_logger': FLAG,
+    'path.pretrain_network_g': FILE,
+    'path.pretrain_network_d': FILE,
+    'path.resume_state': FILE,
+    'path.strict_load_g': FLAG,
+    'path.strict_load_d': FLAG,
+}
+DATASET_RULES = {
+    'name': ('text', lambda v: isinstance(v, str)),
+    'batch_size_per_gpu': SIZE,
+    'num_worker_per_gpu': NATURAL,
+    'dataset_enlarge_ratio': ('auto or a number above 0', lambda v: v == 'auto' or (is_number(v) and v > 0)),
+    'gt_size': SIZE,
+    'crop_pad_size': SIZE,
+    'use_hflip': FLAG,
+    'use_rot': FLAG,
+    'pin_memory': FLAG,
+    'persistent_workers': FLAG,
+    'prefetch_mode': ('cpu, cuda or nothing', lambda v: v in ('cpu', 'cuda')),
+    'num_prefetch_queue': SIZE,
+}
+
+
+def structure(opt):
+    """Findings about what has to be a mapping; the other checks rely on it."""
+    datasets = get(opt, 'datasets', {})
+    names = datasets if isinstance(datasets, dict) else ()
+    for key in (*MAPPINGS, *(f'datasets.{name}' for name in names)):
+        value = get(opt, key)
+        if value is not None and not isinstance(value, dict):
+            yield error(key, f'this needs to be a mapping, keys with values below it, got {value!r}')
+
+
+def check(opt):
+    """Findings about single values. Numbers as text are a matter of :mod:`.keys`."""
+    for key, rule in RULES.items():
+        yield from _value(key, get(opt, key), rule)
+    for name, block in get(opt, 'datasets', {}).items():
+        for key, rule in DATASET_RULES.items():
+            yield from _value(f'datasets.{name}.{key}', (block or {}).get(key), rule)
+
+
+def _value(key, value, rule):
+    needed, fits = rule
+    if value is None or (isinstance(value, str) and NUMBER.fullmatch(value)) or fits(value):
+        return
+    yield error(key, f'this needs to be {needed}, got {value!r}')

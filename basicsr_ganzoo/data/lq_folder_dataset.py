@@ -1,0 +1,44 @@
+"""Low-quality pictures alone, to look at what the generator makes of them."""
+
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.data._base import FolderDataset, Required
+from basicsr_ganzoo.data._checks import measure
+from basicsr_ganzoo.data._pictures import to_tensor
+from basicsr_ganzoo.data._reader import Reader
+from basicsr_ganzoo.data._sources import folders, pictures_under
+
+
+@register(DATASET_REGISTRY)
+class LQFolderDataset(FolderDataset):
+    """Pictures of a folder tree without ground truth, for validation by eye and for testing; not for training.
+
+    Differs from BasicSR's SingleImageDataset: takes folders in folders, leaves files alone that are no pictures, and
+    checks every picture at the start. Grey and 16-bit pictures work; an alpha channel is dropped.
+    A sample: ``lq`` (3, H, W), RGB in [0, 1]; ``lq_path``.
+
+    Options:
+        dataroot_lq: a folder with pictures in it and in the folders in it, an .lmdb folder, or a list of folders.
+        io_backend: BasicSR's mapping with a type: disk, lmdb or memcached. Without it, disk, or lmdb for .lmdb folders.
+    """
+
+    OPTIONS = {'dataroot_lq': Required('datasets/val/lq'), 'io_backend': None}
+
+    def __init__(self, opt):
+        super().__init__(opt)
+        if self.training:
+            raise OptionError('LQFolderDataset has no gt to train with; use PairedFolderDataset or GTFolderDataset')
+        roots = folders(self.opt['dataroot_lq'], 'dataroot_lq')
+        self.reader = Reader(self.opt['io_backend'], roots)
+        self.items = [picture for root in roots for picture in pictures_under(root).values()]
+        measure([(picture,) for picture in self.items])
+
+    @classmethod
+    def example(cls):
+        """A block for an option file."""
+        return {'name': 'val', 'type': cls.__name__, 'dataroot_lq': cls.OPTIONS['dataroot_lq'].example}
+
+    def sample(self, item):
+        return {'lq': to_tensor(self.reader.decoded(item)), 'lq_path': item.path}
