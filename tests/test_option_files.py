@@ -11,6 +11,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from basicsr_ganzoo._options import build
 
 FILES = sorted((OPTIONS / 'train').glob('*/*.yml'))
+STABILISED = sorted((OPTIONS / 'train' / 'stabilised').glob('*.yml'))
 
 X4NET, X2NET = 'RealESRGAN/realesrnet_x4plus', 'RealESRGAN/realesrnet_x2plus'
 X4GAN, X2GAN = 'RealESRGAN/realesrgan_x4plus', 'RealESRGAN/realesrgan_x2plus'
@@ -279,7 +280,7 @@ ROWS = [(file, key, value, source) for files, source, says in SOURCES for file i
 # Where two rows speak of one key, as LDL's pixel loss, the later one is that file's own.
 TABLE = {(file, key): (value, source) for file, key, value, source in ROWS}
 REPRODUCED = sorted({file for file, _ in TABLE})
-OUR_CHOICE = ['finetune/finetune_small_data']
+OUR_CHOICE = ['finetune/finetune_small_data', *(str(p.relative_to(OPTIONS / 'train'))[:-4] for p in STABILISED)]
 
 
 def content(file):
@@ -337,7 +338,7 @@ def test_the_header_says_what_how_and_from_where(path):
     for word in ('Paper: ', 'Source: ', 'Data: ', 'Validation: '):
         assert word in header, word
     assert re.search(r'^# (First stage|Start): ', header, re.MULTILINE)
-    assert re.search(r'^# Where sources disagree|our choice', header, re.MULTILINE)
+    assert re.search(r'^# Where sources disagree|[Oo]ur choice', header, re.MULTILINE)
     assert all(line.startswith('#') for line in lines)
     assert rest.startswith(f'name: {path.stem}\n')
     assert max(map(len, path.read_text().splitlines())) <= 120

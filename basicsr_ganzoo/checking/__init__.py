@@ -5,6 +5,8 @@ import io
 import logging
 from dataclasses import asdict, dataclass
 
+from basicsr_ganzoo._options import OptionError
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -40,11 +42,11 @@ def check_options(opt):
     Args:
         opt: the content of the file, as ``yaml.safe_load`` gives it; it is not changed.
     """
-    from basicsr_ganzoo.checking import blocks, files, keys, rules, shapes, values
+    from basicsr_ganzoo.checking import blocks, files, games, keys, rules, shapes, values
 
     with _silent_basicsr():
         found = list(values.structure(opt))
-        for part in (keys, values, blocks, rules, shapes, files) if not found else ():
+        for part in (keys, values, blocks, rules, games, shapes, files) if not found else ():
             found += part.check(opt, found) if part in (shapes, files) else part.check(opt)
     unique = list(dict.fromkeys(found))
     return sorted(unique, key=lambda finding: finding.level != 'error')
@@ -73,6 +75,21 @@ def _silent_basicsr():
         logger.disabled, logger.propagate, logger.level, logger.handlers[:] = before
         initialized_logger.clear()
         initialized_logger.update(known)
+
+
+def adversaries(opt):
+    """The adversaries of an option file; none where they cannot be told, which :mod:`.games` reports."""
+    from basicsr_ganzoo._adversaries import adversaries_of
+
+    try:
+        return adversaries_of(opt)
+    except OptionError:
+        return []
+
+
+def paths(opt, key):
+    """The dotted keys at which the adversaries of an option file have ``key``, whether they are there or not."""
+    return [adversary.where(key) for adversary in adversaries(opt)]
 
 
 def get(opt, dotted_key, default=None):

@@ -1,6 +1,7 @@
 """Blocks with a type: the name must be registered, and the options must be arguments of what it names."""
 
 import inspect
+import itertools
 
 import torch
 from basicsr.archs.vgg_arch import NAMES
@@ -9,12 +10,13 @@ from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from basicsr_ganzoo._options import OptionError, build, check_arguments, check_choice, construct, did_you_mean, lookup
-from basicsr_ganzoo.checking import error, get, is_wrong
+from basicsr_ganzoo.checking import error, get, is_wrong, paths
 from basicsr_ganzoo.checking.keys import NUMBER
 from basicsr_ganzoo.checking.values import is_number
+from basicsr_ganzoo.content import further_losses
 from basicsr_ganzoo.models.ganzoo_model import optimizer_classes
 
-LOSSES = ('pixel_opt', 'perceptual_opt', 'ldl_opt', 'gan_opt')
+LOSSES = ('train.pixel_opt', 'train.perceptual_opt', 'train.ldl_opt')
 SCHEDULERS = {
     'MultiStepLR': lr_scheduler.MultiStepRestartLR,
     'MultiStepRestartLR': lr_scheduler.MultiStepRestartLR,
@@ -25,25 +27,35 @@ SCHEDULERS = {
 def check(opt):
     """Findings about blocks with a type."""
     found = list(_blocks(opt))
-    for key in ('pixel_opt', 'ldl_opt', 'gan_opt', 'perceptual_opt', 'optim_g', 'optim_d', 'scheduler'):
-        block = get(opt, f'train.{key}')
-        if block and not is_wrong(found, f'train.{key}') and not _has_number_as_text(block):
-            found += _trial(opt, f'train.{key}')
+    for key in (*_losses(opt), *_optimizers(opt), 'train.scheduler'):
+        block = get(opt, key)
+        if block and not is_wrong(found, key) and not _has_number_as_text(block):
+            found += _trial(key, block)
     return found
 
 
 def _blocks(opt):
     if opt.get('model_type'):
         yield from _attempt('model_type', lookup, MODEL_REGISTRY, opt['model_type'])
-    for key in ('network_g', 'network_d'):
+    for key in ('network_g', *(paths(opt, 'network_d') or ['network_d'])):
         yield from _block(opt, key, lambda name: lookup(ARCH_REGISTRY, name))
-    for key in LOSSES:
-        yield from _block(opt, f'train.{key}', lambda name: lookup(LOSS_REGISTRY, name))
-    for key in ('optim_g', 'optim_d'):
-        yield from _block(opt, f'train.{key}', _optimizer, 'params')
+    for key in _losses(opt):
+        yield from _block(opt, key, lambda name: lookup(LOSS_REGISTRY, name))
+    for key in _optimizers(opt):
+        yield from _block(opt, key, _optimizer, 'params')
     yield from _block(opt, 'train.scheduler', _scheduler, 'optimizer')
     for metric in get(opt, 'val.metrics', {}):
         yield from _block(opt, f'val.metrics.{metric}', _metric, 'img', 'img2')
+
+
+def _losses(opt):
+    further = (f'train.{key}' for key in further_losses(get(opt, 'train', {})))
+    of_adversaries = (paths(opt, key) for key in ('gan_opt', 'feature_matching_opt', 'gan_weight_opt'))
+    return [*LOSSES, *further, *itertools.chain(*of_adversaries)]
+
+
+def _optimizers(opt):
+    return ['train.optim_g', *paths(opt, 'optim_d')]
 
 
 def _block(opt, key, find, *given):
@@ -89,17 +101,16 @@ def _kinds(key, entry, options):
             yield error(f'{key}.{name}', f'this needs to be {needed}, got {value!r}')
 
 
-def _trial(opt, key):
+def _trial(key, block):
     """Findings from building what is cheap to build, which tells everything about its values."""
-    block = get(opt, key)
     options = {name: value for name, value in block.items() if name != 'type'}
-    if key.startswith('train.optim'):
+    if key.endswith(('optim_g', 'optim_d')):
         yield from _attempt(key, construct, _optimizer(block['type']), {'params': [_parameter()], **options})
     elif key == 'train.scheduler':
         yield from _attempt(key, construct, _scheduler(block['type']), {'optimizer': _any_optimizer(), **options})
     elif lookup(LOSS_REGISTRY, block['type']) is PerceptualLoss:
         yield from _perceptual(key, block)
-    elif key != 'train.perceptual_opt':
+    else:
         yield from _attempt(key, _build_loss, key, block)
 
 
@@ -120,9 +131,12 @@ def _has_number_as_text(value):
 def _build_loss(key, block):
     """Build a loss; that of a GAN needs our call, or that of BasicSR's GANLoss."""
     loss = build(LOSS_REGISTRY, block, key)
-    adversarial = hasattr(loss, 'd_loss') or 'target_is_real' in inspect.signature(loss.forward).parameters
-    if key == 'train.gan_opt' and not adversarial:
+    if key.endswith('gan_opt') and not _is_adversarial(loss):
         raise OptionError(f'{block["type"]} is no adversarial loss; `ganzoo list losses` names them')
+
+
+def _is_adversarial(loss):
+    return hasattr(loss, 'd_loss') or 'target_is_real' in inspect.signature(loss.forward).parameters
 
 
 def _perceptual(key, block):

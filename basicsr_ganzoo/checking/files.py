@@ -11,7 +11,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY, MODEL_REGISTR
 
 from basicsr_ganzoo._options import OptionError, build, lookup
 from basicsr_ganzoo._pipeline import leave_auto_to_the_dataset, repaired_build_dataset
-from basicsr_ganzoo.checking import error, get, is_wrong, warning
+from basicsr_ganzoo.checking import adversaries, error, get, is_wrong, warning
 from basicsr_ganzoo.checking.values import is_positive
 from basicsr_ganzoo.checkpoints import load_checkpoint
 from basicsr_ganzoo.data._base import FolderDataset
@@ -32,9 +32,10 @@ def check(opt, found):
         readable = isinstance(block, dict) and 'type' in block and is_positive(opt.get('scale', 1))
         if readable and not is_wrong(found, f'datasets.{name}'):
             yield from _dataset(opt, name, block, is_wrong(found, 'high_order_degradation'))
-    for which in 'gd':
-        if not is_wrong(found, f'network_{which}') and not is_wrong(found, f'path.pretrain_network_{which}'):
-            yield from _checkpoint(opt, which)
+    of_g = ('network_g', 'path.pretrain_network_g', 'path.param_key_g', 'path.strict_load_g')
+    of_d = ('network_d', 'pretrain_network_d', 'param_key_d', 'strict_load_d')
+    for keys in (of_g, *(map(adversary.where, of_d) for adversary in adversaries(opt))):
+        yield from _checkpoint(opt, found, *keys)
     state = get(opt, 'path.resume_state')
     if isinstance(state, str) and not Path(state).is_file():
         yield error('path.resume_state', f'{state} is no file')
@@ -123,17 +124,16 @@ def _shifts(dataset):
             yield float(np.hypot(x, y))
 
 
-def _checkpoint(opt, which):
-    key, network = f'path.pretrain_network_{which}', f'network_{which}'
-    path, block = get(opt, key), get(opt, network)
-    if not path or not isinstance(block, dict):
+def _checkpoint(opt, found, network, file, param_key, strict):
+    """Findings about the file of a network; the arguments are dotted keys."""
+    path, block = get(opt, file), get(opt, network)
+    if not path or not isinstance(block, dict) or is_wrong(found, network) or is_wrong(found, file):
         return
     if '://' in str(path):
-        yield warning(key, f'{path} is fetched when training starts; it was not looked at')
+        yield warning(file, f'{path} is fetched when training starts; it was not looked at')
         return
     try:
         net = build(ARCH_REGISTRY, block, network)
-        param_key = get(opt, f'path.param_key_{which}', 'params')
-        load_checkpoint(net, path, param_key, get(opt, f'path.strict_load_{which}', True), network)
+        load_checkpoint(net, path, get(opt, param_key, 'params'), get(opt, strict, True), network)
     except OptionError as mistake:
-        yield error(key, mistake)
+        yield error(file, mistake)

@@ -1,10 +1,12 @@
 """Keys: those that are missing, those that nobody reads, and numbers that YAML took for text."""
 
+import difflib
 import inspect
 import re
 
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
+from basicsr_ganzoo._adversaries import HOMES
 from basicsr_ganzoo._options import OptionError, did_you_mean, lookup
 from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.checking import error, get, warning
@@ -29,7 +31,7 @@ NEEDED = (
 NEEDED_WITH_VAL = ('val.val_freq', 'val.save_img')
 TOP = (
     *('name', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'network_g', 'network_d', 'path', 'train'),
-    *('val', 'logger', 'dist_params', 'find_unused_parameters', 'imports'),
+    *('val', 'logger', 'dist_params', 'find_unused_parameters', 'imports', 'adversaries'),
 )
 KNOWN = {
     'path': (
@@ -38,7 +40,9 @@ KNOWN = {
     ),
     'train': (
         *('ema_decay', 'optim_g', 'optim_d', 'scheduler', 'total_iter', 'warmup_iter', 'net_d_iters'),
-        *('net_d_init_iters', 'pixel_opt', 'perceptual_opt', 'ldl_opt', 'gan_opt'),
+        *('net_d_init_iters', 'pixel_opt', 'perceptual_opt', 'ldl_opt', 'ldl_detach_map', 'grad_clip_g'),
+        *('max_bad_steps', 'health_opt'),
+        *(key for key, home in HOMES.items() if home == 'train.'),
     ),
     'val': ('val_freq', 'save_img', 'metrics', 'pbar', 'suffix'),
     'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'),
@@ -57,7 +61,10 @@ def check(opt):
     if opt.get('model_type') in entries('models'):
         yield from _unknown(opt, '', _top_keys(opt['model_type']))
         for block, known in KNOWN.items():
-            yield from _unknown(get(opt, block, {}), f'{block}.', known)
+            further = _further_losses(get(opt, block, {}), known) if block == 'train' else ()
+            yield from _unknown(get(opt, block, {}), f'{block}.', (*known, *further))
+        for name, block in get(opt, 'adversaries', {}).items():
+            yield from _unknown(block, f'adversaries.{name}.', HOMES)
     for name, block in get(opt, 'datasets', {}).items():
         yield from _dataset(name, block or {})
     yield from _numbers_as_text(opt)
@@ -68,6 +75,15 @@ def _top_keys(model_type):
     if issubclass(model, DegradingModel):
         return (*TOP, *model.switches, *OTHER_KEYS, 'degradation', *DEGRADATION_KEYS)
     return TOP
+
+
+def _further_losses(block, known):
+    """Keys that end with _opt are losses of their own, unless they look like a slip of one that has a meaning."""
+    stems = [key.removesuffix('_opt') for key in known if key.endswith('_opt')]
+    for key in block:
+        stem = str(key).removesuffix('_opt')
+        if stem != key and not difflib.get_close_matches(stem, stems, 1, cutoff=0.75):
+            yield key
 
 
 def _unknown(block, prefix, known):

@@ -7,6 +7,7 @@ from basicsr_ganzoo import _vgg
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.checking import error, get, warning
 from basicsr_ganzoo.checking.values import is_number, is_positive
+from basicsr_ganzoo.content import further_losses
 from basicsr_ganzoo.degradations.kernels import check_same_preset
 from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool
 from basicsr_ganzoo.degradations.second_order import KEYS, SecondOrderDegradation
@@ -23,14 +24,18 @@ def check(opt):
 
 
 def _gan(opt):
+    if not any(get(opt, f'train.{key}') for key in ('pixel_opt', 'perceptual_opt', 'gan_opt')) and not (
+        opt.get('adversaries') or further_losses(get(opt, 'train', {}))
+    ):
+        yield error('train', 'there is nothing to train with; give pixel_opt, perceptual_opt or gan_opt')
+    if opt.get('adversaries'):
+        return
     has_d, has_loss = bool(opt.get('network_d')), bool(get(opt, 'train.gan_opt'))
     if has_d != has_loss:
         missing, present = ('network_d', 'train.gan_opt') if has_loss else ('train.gan_opt', 'network_d')
         yield error(missing, f'{present} is there but this is not; give both for a GAN, or neither')
     if has_d and has_loss and not get(opt, 'train.optim_d'):
         yield error('train.optim_d', 'the discriminator has no optimizer; give one with a type and lr')
-    if not any(get(opt, f'train.{key}') for key in ('pixel_opt', 'perceptual_opt', 'gan_opt')):
-        yield error('train', 'there is nothing to train with; give pixel_opt, perceptual_opt or gan_opt')
 
 
 def _ldl(opt):

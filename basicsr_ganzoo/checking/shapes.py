@@ -3,8 +3,9 @@
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
+from basicsr_ganzoo._logits import as_list
 from basicsr_ganzoo._options import OptionError, build
-from basicsr_ganzoo.checking import error, get, is_wrong
+from basicsr_ganzoo.checking import adversaries, error, get, is_wrong
 from basicsr_ganzoo.checking.values import is_positive
 
 MOST_PARAMETERS = 10**10
@@ -26,8 +27,9 @@ def check(opt, found):
             told = f'{gt_size!r} is no multiple of the scale {scale}; crops of lq would not fit'
             yield error(_key_of_gt_size(opt), told)
             return
-        if not is_wrong(found, 'network_d'):
-            yield from _discriminator(opt, gt_size)
+        for adversary in adversaries(opt):
+            if not any(is_wrong(found, adversary.where(key)) for key in ('network_d', 'views')):
+                yield from _discriminator(opt, adversary, gt_size)
     if not is_wrong(found, 'network_g'):
         yield from _generator(opt, scale, gt_size or 32 * scale)
 
@@ -44,7 +46,8 @@ def _key_of_gt_size(opt):
 def _generator(opt, scale, gt_size):
     net, mistakes = _net(opt, 'network_g')
     yield from mistakes
-    out = _output(net, opt, 'network_g', gt_size // scale) if net else None
+    lq = (1, get(opt, 'network_g.num_in_ch', 3), gt_size // scale, gt_size // scale)
+    out = _output(net, opt, 'network_g', lq) if net else None
     if isinstance(out, Exception):
         side = gt_size // scale
         yield error('network_g', f'it cannot take lq of {side}x{side} pixels, gt_size over scale{_reason(out)}')
@@ -53,14 +56,38 @@ def _generator(opt, scale, gt_size):
         yield error('network_g', f'its scale is {factor:g}, but the scale of the option file is {scale}; {SCALE_KEYS}')
 
 
-def _discriminator(opt, gt_size):
-    net, mistakes = _net(opt, 'network_d')
+def _discriminator(opt, adversary, gt_size):
+    key = adversary.where('network_d')
+    net, mistakes = _net(opt, key)
     yield from mistakes
-    out = _output(net, opt, 'network_d', gt_size) if net else None
+    try:
+        shown = _seen(opt, adversary, gt_size)
+    except OptionError as mistake:
+        yield error(adversary.where('views'), mistake)
+        return
+    out = _output(net, opt, key, shown) if net else None
+    behind = ' and what the views make of it' if adversary.get('views') else ''
     if isinstance(out, OptionError):
-        yield error('network_d', f'{out}; that is gt_size')
+        yield error(key, f'{out}; that is gt_size{behind}')
     elif isinstance(out, Exception):
-        yield error('network_d', f'it cannot take {gt_size}x{gt_size} pixels, which is gt_size{_reason(out)}')
+        yield error(key, f'it cannot take {gt_size}x{gt_size} pixels, which is gt_size{behind}{_reason(out)}')
+    else:
+        yield from _cutmix(adversary, out)
+
+
+def _seen(opt, adversary, gt_size):
+    """The shape of what D is shown of G's picture, behind its views."""
+    image = torch.zeros(1, get(opt, 'network_g.num_out_ch', 3), gt_size, gt_size)
+    for block in adversary.get('views', []):
+        (image,) = build(ARCH_REGISTRY, block, adversary.where('views'))(image)
+    return image.shape
+
+
+def _cutmix(adversary, logits):
+    for name, block in adversary.get('d_reg_opt', {}).items():
+        if block.get('type') == 'CutMixConsistency' and any(o.ndim < 4 for o in as_list(logits) if o is not None):
+            told = 'CutMixConsistency needs a map of logits, such as that of a U-Net or a PatchGAN; remove it'
+            yield error(f'{adversary.where("d_reg_opt")}.{name}', told)
 
 
 def _reason(mistake):
@@ -68,10 +95,15 @@ def _reason(mistake):
 
 
 def _net(opt, key):
-    """The network without numbers, or None, and the findings about its block."""
+    """The network at ``key`` without numbers, or None, and the findings about its block."""
     block = get(opt, key)
     if not isinstance(block, dict) or 'type' not in block:
         return None, []
+    return network_without_numbers(block, key)
+
+
+def network_without_numbers(block, key):
+    """The network that ``block`` describes, on the meta device, or None, and the findings about it."""
     try:
         with torch.device('meta'):
             net = build(ARCH_REGISTRY, block, key).eval()
@@ -85,15 +117,15 @@ def _net(opt, key):
     return net, []
 
 
-def _output(net, opt, key, size):
-    """What the network makes of a square picture, why it makes nothing of it, or None where that cannot be told."""
-    image = torch.empty(1, get(opt, key).get('num_in_ch', 3), size, size, device='meta')
+def _output(net, opt, key, shape):
+    """What the network makes of a picture, why it makes nothing of it, or None where that cannot be told."""
+    image = torch.empty(shape, device='meta')
     out = _attempt(net, image)
     if isinstance(out, Exception) and not isinstance(out, OptionError):
         # Some networks cannot run without numbers, whatever the size.
         out = (
             _attempt(build(ARCH_REGISTRY, get(opt, key), key).eval(), torch.zeros(image.shape))
-            if size <= LARGEST
+            if max(shape) <= LARGEST
             else None
         )
     return out

@@ -1,9 +1,9 @@
 """Values: their kinds and bounds, where BasicSR's pipeline would crash late or do something else with others."""
 
-from basicsr_ganzoo.checking import error, get
+from basicsr_ganzoo.checking import error, get, paths
 from basicsr_ganzoo.checking.keys import NUMBER
 
-MAPPINGS = ('datasets', 'path', 'train', 'val', 'logger', 'dist_params', 'val.metrics', 'logger.wandb')
+MAPPINGS = ('datasets', 'path', 'train', 'val', 'logger', 'dist_params', 'val.metrics', 'logger.wandb', 'adversaries')
 
 
 def is_number(value):
@@ -45,10 +45,26 @@ RULES = {
     'logger.save_checkpoint_freq': COUNT,
     'logger.use_tb_logger': FLAG,
     'path.pretrain_network_g': FILE,
-    'path.pretrain_network_d': FILE,
     'path.resume_state': FILE,
     'path.strict_load_g': FLAG,
-    'path.strict_load_d': FLAG,
+    'train.grad_clip_g': ('a number above 0', lambda v: is_number(v) and v > 0),
+    'train.max_bad_steps': SIZE,
+    'train.ldl_detach_map': FLAG,
+    'train.health_opt': ('false or a mapping', lambda v: isinstance(v, (bool, dict))),
+}
+ADVERSARY_RULES = {
+    'pretrain_network_d': FILE,
+    'strict_load_d': FLAG,
+    'views': ('a list of blocks with a type', lambda v: isinstance(v, list)),
+    'd_reg_opt': (
+        'a mapping of names to blocks with a type',
+        lambda v: isinstance(v, dict) and 'type' not in v and all(isinstance(b, dict) for b in v.values()),
+    ),
+    'grad_clip_d': ('a number above 0', lambda v: is_number(v) and v > 0),
+    'net_d_weight_clip': ('a number above 0', lambda v: is_number(v) and v > 0),
+    'net_d_freeze': NATURAL,
+    'net_d_ema_decay': ('a number from 0 to below 1', lambda v: is_number(v) and 0 <= v < 1),
+    'net_d_skip_accuracy': ('a number from 0.5 to 1', lambda v: is_number(v) and 0.5 <= v <= 1),
 }
 DATASET_RULES = {
     'name': ('text', lambda v: isinstance(v, str)),
@@ -80,6 +96,9 @@ def check(opt):
     """Findings about single values. Numbers as text are a matter of :mod:`.keys`."""
     for key, rule in RULES.items():
         yield from _value(key, get(opt, key), rule)
+    for name, rule in ADVERSARY_RULES.items():
+        for key in paths(opt, name):
+            yield from _value(key, get(opt, key), rule)
     for name, block in get(opt, 'datasets', {}).items():
         for key, rule in DATASET_RULES.items():
             yield from _value(f'datasets.{name}.{key}', (block or {}).get(key), rule)

@@ -1,0 +1,102 @@
+"""Adversaries: their form, their views and regularizers, and what does not go together in their games."""
+
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
+
+from basicsr_ganzoo._adversaries import adversaries_of
+from basicsr_ganzoo._options import OptionError, build
+from basicsr_ganzoo.checking import adversaries, error, get, warning
+from basicsr_ganzoo.checking.shapes import network_without_numbers
+from basicsr_ganzoo.content import further_losses
+from basicsr_ganzoo.losses.adversarial_loss import WGANLoss
+
+#: what keeps a critic from growing without bound
+BOUNDS = ('GradientPenalty', 'DRAGANPenalty', 'R1Regularizer', 'R2Regularizer', 'ApproximateR1Regularizer')
+
+
+def check(opt):
+    """Findings about adversaries."""
+    try:
+        adversaries_of(opt)
+    except OptionError as mistake:
+        yield error('adversaries', mistake)
+    for adversary in adversaries(opt):
+        for part in (_needed, _views, _regularizers, _critic, _lecam, _weight):
+            yield from part(opt, adversary)
+
+
+def _needed(opt, adversary):
+    for key in ('network_d', 'gan_opt', 'optim_d') if adversary.name else ():
+        if not adversary.get(key):
+            yield error(adversary.where(key), 'this key is missing')
+
+
+def _views(opt, adversary):
+    blocks = adversary.get('views', [])
+    for index, block in enumerate(blocks if isinstance(blocks, list) else []):
+        yield from _built(ARCH_REGISTRY, block, f'{adversary.where("views")}[{index}]', 'transform', 'view', 'views')
+
+
+def _regularizers(opt, adversary):
+    blocks = adversary.get('d_reg_opt', {})
+    for name, block in blocks.items() if isinstance(blocks, dict) and 'type' not in blocks else ():
+        where = f'{adversary.where("d_reg_opt")}.{name}'
+        yield from _built(LOSS_REGISTRY, block, where, 'penalty', 'regularizer', 'regularizers')
+
+
+def _built(registry, block, where, method, what, kind):
+    """The mistake that building a block tells, or that what it names has not the method that makes it such a thing."""
+    try:
+        if not hasattr(build(registry, block, where), method):
+            yield error(where, f'{block["type"]} is no {what}; `ganzoo list {kind}` names them')
+    except OptionError as mistake:
+        yield error(where, mistake)
+
+
+def _types(adversary, key):
+    blocks = adversary.get(key, {})
+    return (
+        [block.get('type') for block in blocks.values() if isinstance(block, dict)] if isinstance(blocks, dict) else []
+    )
+
+
+def _loss(adversary):
+    """The GAN loss, or None where it cannot be built, which :mod:`.blocks` reports."""
+    try:
+        return build(LOSS_REGISTRY, adversary.get('gan_opt'), adversary.where('gan_opt'))
+    except OptionError:
+        return None
+
+
+def _critic(opt, adversary):
+    """WGAN wants a critic with a bound, which spectral norm, a penalty or clipping gives."""
+    loss, network = _loss(adversary), adversary.get('network_d')
+    if not isinstance(loss, WGANLoss) and getattr(loss, 'gan_type', None) != 'wgan':
+        return
+    net = network_without_numbers(network, adversary.where('network_d'))[0] if isinstance(network, dict) else None
+    spectral = net is not None and any(name.endswith('weight_u') for name, _ in net.named_buffers())
+    if not (spectral or adversary.get('net_d_weight_clip') or set(BOUNDS) & set(_types(adversary, 'd_reg_opt'))):
+        told = 'nothing bounds this critic, so its logits grow for ever; add GradientPenalty to d_reg_opt, or take a'
+        yield warning(adversary.where('gan_opt'), f'{told} discriminator with spectral norm')
+
+
+def _lecam(opt, adversary):
+    if getattr(_loss(adversary), 'relativistic', False) and 'LeCamRegularizer' in _types(adversary, 'd_reg_opt'):
+        told = 'LeCamRegularizer anchors the level of the logits, which a relativistic loss leaves free'
+        yield warning(adversary.where('d_reg_opt'), f'{told}; take it with pairing: plain')
+
+
+def _weight(opt, adversary):
+    block, where = adversary.get('gan_weight_opt', {}), adversary.where('gan_weight_opt')
+    if not isinstance(block, dict):
+        return
+    train = get(opt, 'train', {})
+    content = any(train.get(key) for key in ('pixel_opt', 'perceptual_opt', *further_losses(train)))
+    if block.get('type') == 'GANWeightTargetRho' and not content:
+        yield error(where, 'rho compares with the content losses, and there are none; give pixel_opt, or remove this')
+    alone = train.get('net_d_init_iters', 0)
+    begin = block.get('begin', 0)
+    if block.get('type') == 'GANWeightRamp' and isinstance(alone, int) and isinstance(begin, int) and begin < alone:
+        told = (
+            f'the ramp begins while D learns alone (net_d_init_iters: {alone}); set begin: {alone} to ramp after that'
+        )
+        yield warning(where, told)
