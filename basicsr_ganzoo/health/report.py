@@ -20,6 +20,12 @@ class HealthReport:
     A look at the rules is at the means of the numbers since the look before; a number that did not come in keeps its
     last mean, and one that is not finite does not count. A resumed training is watched anew.
 
+    Cost, measured on one CPU thread (no GPU was at hand) in steps taken in turn with and without: MSRResNet with 32
+    features against UNetSNDiscriminator with 32, and SRVGGNetCompact 32 against PatchGANDiscriminator 32 with spectral
+    norm, 4 crops of 96 pixels, L1. A step takes 0.4 % and 0.7 % longer (median of 80 pairs; quartiles -1.9 % to 3.1 %
+    and -0.7 % to 2.2 %), one with a look 0 % and 5 %, one with a probe 18 % and 27 %: below 1 % in all with the
+    defaults. FLOPs: none more in a step, 13 % and 16 % in one with a probe, 0.01 % and 0.02 % in all.
+
     Args:
         adversaries: what the model trains against.
         net_g: the generator.

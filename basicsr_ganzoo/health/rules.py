@@ -58,15 +58,16 @@ RULES = (
         'generator learns little from it',
         'lower {block}optim_d.lr, add R1Regularizer to {block}d_reg_opt, or set {block}net_d_skip_accuracy: 0.9',
         'heuristic; D loss below 1e-2 in J.-Y. Zhu, pix2pix issue 1334',
-        unless=('generator frozen', 'discriminator frozen', 'discriminator sits out'),
+        unless=('generator frozen', 'discriminator frozen', 'discriminator sits out', 'spectral norm off'),
     ),
     Rule(
         'discriminator at chance',
-        lambda n: 0.48 <= n['acc_pair'] <= 0.52 and abs(n['gap']) <= 0.02 * n['max_logit'],
+        lambda n: 0.45 <= n['acc_pair'] <= 0.55 and abs(n['gap']) <= 0.02 * n['max_logit'],
         'the discriminator is at chance: it puts the real one above the fake one in {acc_pair:.0%} of the pairs',
-        'raise {block}optim_d.lr or num_feat of {network_d}, or weaken {block}d_reg_opt or {block}net_d_weight_clip',
+        'lower {block}optim_d.lr if it was better before; else raise it or num_feat of {network_d}, or weaken '
+        '{block}d_reg_opt or {block}net_d_weight_clip',
         'heuristic; a loss that stays at ln 2 in Real-ESRGAN issue 672',
-        unless=('discriminator frozen',),
+        unless=('discriminator frozen', 'spectral norm off'),
     ),
     Rule(
         'GAN without effect',
