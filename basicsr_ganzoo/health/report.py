@@ -7,11 +7,30 @@ from basicsr.utils import get_root_logger
 from basicsr_ganzoo._options import OptionError, check_whole_number, did_you_mean
 from basicsr_ganzoo.health import measures
 from basicsr_ganzoo.health.held_out import HeldOut
-from basicsr_ganzoo.health.rules import failing, sentence
+from basicsr_ganzoo.health.rules import holding, sentence, unexplained
 
 #: numbers that are not measured in each step; the log has the last ones in all steps
 SELDOM = ('lr_psnr', 'hf_ratio', 'g_moved', 'd_moved', 'sn_sigma', 'r1')
 DEFAULTS = {'freq': 100, 'probe_freq': 1000, 'hold': 1000}
+
+
+def options_of(train_opt):
+    """The options that ``train.health_opt`` gives the report, or None if it is false.
+
+    Raises:
+        OptionError: it is neither false nor a mapping, or has a key that the report does not have.
+    """
+    options = train_opt.get('health_opt')
+    if options is False:
+        return None
+    options = {} if options in (None, True) else options
+    if not isinstance(options, dict):
+        raise OptionError(f'train.health_opt needs to be false or a mapping, got {options!r}')
+    for key in options:
+        if key not in DEFAULTS:
+            raise OptionError(f'train.health_opt.{key}: nobody reads this key{did_you_mean(key, DEFAULTS)}')
+        check_whole_number('train.health_opt', key, options[key])
+    return options
 
 
 class HealthReport:
@@ -31,7 +50,8 @@ class HealthReport:
         net_g: the generator.
         freq: iterations between two looks at the rules, at the pictures and at whether the networks move.
         probe_freq: iterations between two measurements of R1 and of the spectral norms, which cost more.
-        hold: iterations for which a rule has to hold before it is told; it is told once, until it stops to hold.
+        hold: iterations for which a rule has to hold before it is told; it is told once, until it stops to hold. One
+            that another rule explains waits for that to end.
         begins: iterations after which it begins, those in which D learns alone.
     """
 
@@ -55,15 +75,9 @@ class HealthReport:
         Raises:
             OptionError: a key that the report does not have, or a value that is no whole number.
         """
-        options = model.opt['train'].get('health_opt')
-        if options is False:
+        options = options_of(model.opt['train'])
+        if options is None:
             return None
-        options = {} if options in (None, True) else options
-        if not isinstance(options, dict):
-            raise OptionError(f'train.health_opt needs to be false or a mapping, got {options!r}')
-        for key in options:
-            if key not in DEFAULTS:
-                raise OptionError(f'train.health_opt.{key}: nobody reads this key{did_you_mean(key, DEFAULTS)}')
         begins = model.net_d_init_iters if model.adversaries else 0
         try:
             return cls(list(model.adversaries.values()), model.net_g, **options, begins=begins)
@@ -136,20 +150,24 @@ class HealthReport:
         self.window, self.last_look = {}, iteration
 
     def _judge(self, iteration):
-        holding = {}
+        found, to_tell = {}, {}
         for adversary in self.adversaries or (_Nobody,):
             numbers = self._numbers_of(adversary.suffix)
-            for rule in failing(numbers):
+            rules = holding(numbers)
+            for rule in rules:
                 owner = adversary if rule.of == 'discriminator' else _Nobody
-                holding[owner.suffix, rule.name] = rule, owner, numbers
-        self.since = {key: self.since.get(key, self.last_look) for key in holding}
-        self.told &= set(holding)
-        for key, (rule, owner, numbers) in holding.items():
-            iterations = iteration - self.since[key]
-            if iterations >= self.hold and key not in self.told:
+                found[owner.suffix, rule.name] = rule, owner, numbers
+                to_tell[owner.suffix, rule.name] = rule in unexplained(rules)
+        self.since = {key: self.since.get(key, self.last_look) for key in found}
+        self.told &= set(found)
+        for key, what in found.items():
+            if to_tell[key] and key not in self.told and iteration - self.since[key] >= self.hold:
                 self.told.add(key)
-                what = sentence(rule, numbers, iterations, owner.block)
-                get_root_logger().warning(f'health{_in_brackets(owner.suffix)}: {what}')
+                self._tell(*what, iteration - self.since[key])
+
+    def _tell(self, rule, owner, numbers, iterations):
+        told = sentence(rule, numbers, iterations, owner.block)
+        get_root_logger().warning(f'health{_in_brackets(owner.suffix)}: {told}')
 
     def _numbers_of(self, suffix):
         own = {name.removesuffix(suffix): value for name, value in self.numbers.items() if name.endswith(suffix)}

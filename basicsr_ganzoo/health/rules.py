@@ -136,11 +136,15 @@ RULES = (
 )
 
 
-def failing(numbers):
-    """The rules that hold for ``numbers``, without those that another one explains."""
-    found = [rule for rule in RULES if _holds(rule, numbers)]
-    names = {rule.name for rule in found}
-    return [rule for rule in found if not names.intersection(rule.unless)]
+def holding(numbers):
+    """The rules that hold for ``numbers``."""
+    return [rule for rule in RULES if _holds(rule, numbers)]
+
+
+def unexplained(rules):
+    """Those of ``rules`` that no other one of them explains."""
+    names = {rule.name for rule in rules}
+    return [rule for rule in rules if not names.intersection(rule.unless)]
 
 
 def _holds(rule, numbers):
