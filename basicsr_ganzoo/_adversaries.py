@@ -60,8 +60,7 @@ def adversaries_of(opt):
     """The adversaries of an option file, a list of :class:`AdversaryOptions`.
 
     Raises:
-        OptionError: the file has both forms, a block that is no mapping, a name that makes no file name, or a key
-            that an adversary does not have.
+        OptionError: the file has both forms, a block that is no mapping, or a name that makes no file name.
     """
     several = opt.get('adversaries')
     single = {key: (opt.get(home[:-1]) or {} if home else opt).get(key) for key, home in HOMES.items()}
@@ -75,24 +74,24 @@ def adversaries_of(opt):
     if not isinstance(several, dict):
         raise OptionError(f'adversaries needs to be a mapping of names to blocks, got {several!r}')
     for name, block in several.items():
-        _check_block(name, block)
+        _check_form(name, block)
     return [AdversaryOptions(name, block) for name, block in several.items()]
 
 
-def _check_block(name, block):
+def _check_form(name, block):
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise OptionError(f'adversaries.{name}: a name has to be of letters, digits and _, for its files')
     if not isinstance(block, dict):
         raise OptionError(
             f'adversaries.{name} needs to be a mapping with {", ".join((*NEEDED, "optim_d"))}, got {block!r}'
         )
-    for key in block:
+
+
+def check_keys(options):
+    """Raise ``OptionError`` if an adversary lacks its network or its loss, or has a key that nobody reads."""
+    for key in options.options:
         if key not in HOMES:
-            raise OptionError(f'adversaries.{name}.{key}: nobody reads this key{did_you_mean(key, HOMES)}')
-
-
-def check_complete(options):
-    """Raise ``OptionError`` if an adversary lacks its network or its loss."""
+            raise OptionError(f'{options.block}{key}: nobody reads this key{did_you_mean(key, HOMES)}')
     for key in NEEDED:
         if not options.get(key):
             present = next((options.where(k) for k in NEEDED if options.get(k)), options.block[:-1])
@@ -103,7 +102,7 @@ class AdversaryBuilder:
     """Builds an :class:`Adversary` of :class:`AdversaryOptions` for a model, whose device and optimizers it uses."""
 
     def __init__(self, model, options):
-        check_complete(options)
+        check_keys(options)
         self.model = model
         self.options = options
 

@@ -251,6 +251,7 @@ SOURCES = [
     (AESRGAN[1:], 'aesrgan_model.py:213-249', {'train.gan_opt.scale_reduction': 'sum'}),
     # ---- LDL 2d22ddd
     ((LDL_SYNTHETIC, LDL_REAL), 'train_Synthetic_LDL.yml:41-46, train_Realworld_LDL.yml:83-89', rrdb()),
+    ((LDL_SYNTHETIC, LDL_REAL), 'basicsr/losses/loss_util.py:136-145 of BasicSR', {'train.ldl_detach_map': False}),
     ((LDL_SYNTHETIC,), 'train_Synthetic_LDL.yml:21,28,48-51', batch(16, 128) | VGG_D),
     ((LDL_SYNTHETIC,), 'train_Synthetic_LDL.yml:55-57', start(published('ESRGAN_PSNR_SRx4_DF2K_official-150ff491'))),
     (

@@ -8,11 +8,17 @@ import pytest
 import torch
 import yaml
 from _training import OPTIONS, run_python, write_option_file
+from basicsr.archs.rrdbnet_arch import RRDBNet
+from torchvision.models import vgg
 
 from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.cost import FlopCounter, game_cost
 
 README = (Path(__file__).parent.parent / 'README.md').read_text(encoding='utf-8')
+
+
+SIZE = (256, 256)  # of the picture whose FLOPs are told
 
 
 def blocks(language):
@@ -68,3 +74,60 @@ def test_every_loss_is_named():
 @pytest.mark.parametrize('link', re.findall(r'\]\(([^)#:]+)\)', README))
 def test_every_link_to_a_file_leads_somewhere(link):
     assert (Path(__file__).parent.parent / link).exists()
+
+
+def step_flops(generator):
+    """FLOPs of G's part of a step for one 256x256 picture, and of the VGG19 loss behind conv5_4."""
+    with torch.device('meta'):
+        features = vgg.vgg19().features[:35].requires_grad_(False)
+        lq, sr, gt = (
+            torch.empty(1, 3, 64, 64),
+            torch.empty(1, 3, 256, 256, requires_grad=True),
+            torch.empty(1, 3, 256, 256),
+        )
+    with FlopCounter() as counter:
+        generator(lq).sum().backward()
+        torch.autograd.grad((features(sr) - features(gt)).abs().mean(), sr)
+    return counter.total
+
+
+def test_the_costs_of_the_discriminators_are_those_that_are_counted():
+    with torch.device('meta'):
+        rest = step_flops(RRDBNet(3, 3, num_feat=64, num_block=23))
+    games = {name: game_cost(network, SIZE) for name, network in entries('archs').items()}
+    unet = games['UNetSNDiscriminator']
+    told = re.findall(r'\| `(\w+Discriminator)` \|.*\| (\d\.\d\d), (\d\.\d\d) \|', README)
+    assert {name for name, *_ in told} == set(games)
+    for name, game, step in told:
+        assert game == f'{games[name] / unet:.2f}'
+        assert step == f'{(rest + games[name]) / (rest + unet):.2f}'
+
+
+def test_the_prices_of_the_regularizers_are_those_that_are_counted():
+    unet = entries('archs')['UNetSNDiscriminator']
+    plain = game_cost(unet, SIZE)
+    rows = re.findall(r'\| `d_reg_opt`: (`\w+`(?:, `\w+`)*).* \| (\d\.\d\d)', README)
+    told = {name: price for names, price in rows for name in re.findall(r'\w+', names)}
+    assert set(told) == set(entries('regularizers'))
+    for name, price in told.items():
+        charged = game_cost(unet, SIZE, regularizers={'it': entries('regularizers')[name]()})
+        assert price == f'{charged / plain:.2f}', name
+
+
+def test_several_discriminators_train_as_the_readme_says(tmp_path, monkeypatch):
+    (block,) = (yaml.safe_load(text) for text in blocks('yaml') if text.startswith('adversaries:'))
+    for adversary in block['adversaries'].values():
+        adversary['network_d']['num_feat'] = 4
+    removed = dict.fromkeys(('network_d', 'train__gan_opt', 'train__optim_d'))
+    path = write_option_file(tmp_path, adversaries=block['adversaries'], **removed)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(['train', '-opt', str(path)])
+    assert not stopped.value.code
+    saved = {file.name for file in (tmp_path / 'experiments/gan_x4/models').iterdir()}
+    assert {'net_d_unet_4.pth', 'net_d_texture_4.pth'} <= saved
+
+
+@pytest.mark.parametrize('kind', ['regularizers', 'views', 'gan_weights', 'content_losses'])
+def test_everything_that_stabilises_is_named(kind):
+    assert [name for name in entries(kind) if f'`{name}`' not in README] == []

@@ -54,7 +54,7 @@ def check_options(opt):
 
 def is_wrong(found, key):
     """Whether ``found`` has an error about ``key`` or a key below it."""
-    return any(f.level == 'error' and f'{f.key}.'.startswith(f'{key}.') for f in found)
+    return any(f.level == 'error' and f'{f.key}.'.startswith((f'{key}.', f'{key}[')) for f in found)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from basicsr_ganzoo.checking import error, get, is_wrong, paths
 from basicsr_ganzoo.checking.keys import NUMBER
 from basicsr_ganzoo.checking.values import is_number
 from basicsr_ganzoo.content import further_losses
-from basicsr_ganzoo.models.ganzoo_model import optimizer_classes
+from basicsr_ganzoo.models.ganzoo_model import optimizer_classes, with_floats
 
 LOSSES = ('train.pixel_opt', 'train.perceptual_opt', 'train.ldl_opt')
 SCHEDULERS = {
@@ -105,7 +105,9 @@ def _trial(key, block):
     """Findings from building what is cheap to build, which tells everything about its values."""
     options = {name: value for name, value in block.items() if name != 'type'}
     if key.endswith(('optim_g', 'optim_d')):
-        yield from _attempt(key, construct, _optimizer(block['type']), {'params': [_parameter()], **options})
+        yield from _attempt(
+            key, construct, _optimizer(block['type']), {'params': [_parameter()], **with_floats(options)}
+        )
     elif key == 'train.scheduler':
         yield from _attempt(key, construct, _scheduler(block['type']), {'optimizer': _any_optimizer(), **options})
     elif lookup(LOSS_REGISTRY, block['type']) is PerceptualLoss:

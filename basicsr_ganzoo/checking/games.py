@@ -7,6 +7,7 @@ from basicsr_ganzoo._options import OptionError, build
 from basicsr_ganzoo.checking import adversaries, error, get, warning
 from basicsr_ganzoo.checking.shapes import network_without_numbers
 from basicsr_ganzoo.content import further_losses
+from basicsr_ganzoo.health.report import options_of
 from basicsr_ganzoo.losses.adversarial_loss import WGANLoss
 
 #: what keeps a critic from growing without bound
@@ -14,11 +15,15 @@ BOUNDS = ('GradientPenalty', 'DRAGANPenalty', 'R1Regularizer', 'R2Regularizer', 
 
 
 def check(opt):
-    """Findings about adversaries."""
+    """Findings about adversaries and the health report."""
     try:
         adversaries_of(opt)
     except OptionError as mistake:
         yield error('adversaries', mistake)
+    try:
+        options_of(get(opt, 'train', {}))
+    except OptionError as mistake:
+        yield error('train.health_opt', mistake)
     for adversary in adversaries(opt):
         for part in (_needed, _views, _regularizers, _critic, _lecam, _weight):
             yield from part(opt, adversary)

@@ -28,7 +28,7 @@ def check(opt, found):
             yield error(_key_of_gt_size(opt), told)
             return
         for adversary in adversaries(opt):
-            if not any(is_wrong(found, adversary.where(key)) for key in ('network_d', 'views')):
+            if not any(is_wrong(found, adversary.where(key)) for key in ('network_d', 'views', 'd_reg_opt')):
                 yield from _discriminator(opt, adversary, gt_size)
     if not is_wrong(found, 'network_g'):
         yield from _generator(opt, scale, gt_size or 32 * scale)

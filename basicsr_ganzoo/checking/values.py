@@ -50,7 +50,6 @@ RULES = {
     'train.grad_clip_g': ('a number above 0', lambda v: is_number(v) and v > 0),
     'train.max_bad_steps': SIZE,
     'train.ldl_detach_map': FLAG,
-    'train.health_opt': ('false or a mapping', lambda v: isinstance(v, (bool, dict))),
 }
 ADVERSARY_RULES = {
     'pretrain_network_d': FILE,

@@ -31,6 +31,11 @@ def optimizer_classes():
     return {name: entry for name, entry in classes.items() if issubclass(entry, base) and name not in unfit}
 
 
+def with_floats(options):
+    """Options of an optimizer whose lists hold floats: torch refuses ``betas: [0, 0.99]``, as YAML reads it."""
+    return {key: [float(v) for v in value] if isinstance(value, list) else value for key, value in options.items()}
+
+
 @register(MODEL_REGISTRY)
 class GANZooModel(SRModel):
     """Trains a generator on pairs (lq, gt) with content losses and, if there is a ``network_d``, as a GAN.
@@ -40,8 +45,25 @@ class GANZooModel(SRModel):
     numbers come from ``gan_opt: {type: RaGANLoss, detach_mean: true}``. Without ``network_d`` it is the PSNR stage.
 
     Differs from BasicSR: every loss hands its gradient over at the SR image, so that D runs forward twice in a step
-    instead of 3 (SRGANModel) or 5 times (ESRGANModel); the EMA takes in buffers; ``ldl_opt`` works here too; all
-    optimizers of torch; the log has ``rho``, the norm of the GAN's gradient at the image over the content losses'.
+    instead of 3 (SRGANModel) or 5 times (ESRGANModel); the EMA takes in buffers; ``ldl_opt`` works here too, and its
+    map is a weight without a gradient (``ldl_detach_map: false`` is BasicSR's and LDL's); all optimizers of torch.
+
+    Further keys of ``train``:
+        d_reg_opt: regularizers of D by any name; views: a list of what D is shown instead of the plain picture.
+        feature_matching_opt: FeatureMatchingLoss; NAME_opt: any registered loss of SR and GT, or of SR and LQ.
+        gan_weight_opt: GANWeightRamp or GANWeightTargetRho, a factor of the GAN's weight.
+        grad_clip_g, grad_clip_d: norms to which the gradients are clipped.
+        net_d_weight_clip: D's weights stay in [-x, x] (WGAN); net_d_freeze: D's first n layers stay as they are.
+        net_d_ema_decay: also save D's moving average, as params_ema.
+        net_d_skip_accuracy: D sits steps out while it judges a larger share rightly.
+        max_bad_steps (10): so many steps in a row that are not finite stop the training; single ones are skipped.
+        health_opt: false, or freq (100), probe_freq (1000) and hold (1000), in iterations, of the health report.
+
+    Instead of one ``network_d``, ``adversaries`` at the top level holds several by name, each with these keys of D and
+    ``network_d``, ``gan_opt``, ``optim_d``, ``pretrain_network_d``, ``param_key_d``, ``strict_load_d``.
+
+    The log has ``rho``, the norm of the GAN's gradient at the image over the content losses', the norm of each loss's
+    (``grad_pix``, ``grad_gan``, ...) and of the networks' gradients (``grad_net_g``), and what the health report says.
     """
 
     health = None
@@ -127,7 +149,7 @@ class GANZooModel(SRModel):
                     f'{where}.{name} is the text {value!r}, not a number; YAML wants a dot in it: 0.0001 or 1.0e-4'
                 )
         try:
-            return self.get_optimizer(options.pop('type'), [p for _, p in trainable], **options)
+            return self.get_optimizer(options.pop('type'), [p for _, p in trainable], **with_floats(options))
         except (TypeError, ValueError) as error:
             raise OptionError(f'{where}: {error}') from error
 
