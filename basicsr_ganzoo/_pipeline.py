@@ -48,25 +48,45 @@ def _run(name, argv, root, change=lambda opt: None, **repairs):
 
 
 def load_resume_state(opt):
-    """The training state to go on from, or None; found where this run writes, and loaded to the CPU."""
-    path = opt['path'].get('resume_state')
-    if opt['auto_resume']:
-        states = list(Path(opt['path']['training_states']).glob('*.state'))
-        path = max(states, key=lambda state: int(state.stem), default=None)
-        print(f'resuming from {path}' if path else f'nothing to resume in {opt["path"]["training_states"]}')
+    """The training state to go on from, or None; found where this run writes, and loaded to the CPU.
+
+    Raises:
+        OptionError: the state that was asked for, or each of those that were found, is damaged or not there.
+    """
+    path, state = _newest_whole_state(opt) if opt['auto_resume'] else (opt['path'].get('resume_state'), None)
     if not path:
         return None
-    if not Path(path).is_file():
-        raise OptionError(f'path.resume_state names no file: {path}')
     opt['path']['resume_state'] = str(path)
-    try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise OptionError(
-            f'{path} is damaged; remove it to resume from the state before: {_one_line(error)}'
-        ) from error
+    state = state or _load_state(path)
     check_resume(opt, state['iter'])
     return state
+
+
+def _newest_whole_state(opt):
+    """The newest state that loads, with its path; what stopped a run may have cut off the newest one."""
+    folder = Path(opt['path']['training_states'])
+    states = sorted(folder.glob('*.state'), key=lambda state: int(state.stem), reverse=True)
+    for path in states:
+        try:
+            state = _load_state(path)
+        except OptionError as error:
+            print(f'{error}; trying the state before')
+            continue
+        print(f'resuming from {path}')
+        return path, state
+    if states:
+        raise OptionError(f'each state in {folder} is damaged; remove them to start anew')
+    print(f'nothing to resume in {folder}')
+    return None, None
+
+
+def _load_state(path):
+    if not Path(path).is_file():
+        raise OptionError(f'path.resume_state names no file: {path}')
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except (EOFError, OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise OptionError(f'{path} is damaged: {_one_line(error)}') from error
 
 
 def _repaired_create_loaders(create, start):

@@ -7,13 +7,17 @@ import numpy as np
 import torch
 
 from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.checkpoints.generators import recognised
 
 EXTENSIONS = {'.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'}
 OVERLAP = 32  # pixels of LQ around a tile that are computed and thrown away, so that tiles meet without a seam
 
 
 def load_generator(path, device='cpu'):
-    """Load a generator; spandrel finds out from the file which network it is. Returns spandrel's descriptor.
+    """Load a generator; spandrel finds out from the file which network it is, and we where spandrel does not.
+
+    Returns:
+        spandrel's descriptor, or a :class:`~basicsr_ganzoo.checkpoints.generators.Generator` in its place.
 
     Raises:
         OptionError: no such file, or no generator from picture to picture that spandrel knows.
@@ -25,8 +29,13 @@ def load_generator(path, device='cpu'):
     try:
         model = ModelLoader(device=device).load_from_file(path)
     except Exception as error:  # spandrel and torch raise many kinds for a file that is none of theirs
+        known = recognised(path, device)
+        if known:
+            return known
         reason = ' '.join(str(error).split())[:200]
-        raise OptionError(f'{path} is no generator that spandrel knows ({type(error).__name__}: {reason})') from error
+        raise OptionError(
+            f'{path} is no generator that spandrel or we know ({type(error).__name__}: {reason})'
+        ) from error
     if not isinstance(model, ImageModelDescriptor):
         raise OptionError(f'{path} is a {model.architecture.name}, which does not turn one picture into another')
     return model.eval()

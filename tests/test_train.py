@@ -205,7 +205,20 @@ def test_a_damaged_state_is_named(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(['train', '-opt', str(write_option_file(tmp_path)), '--auto_resume'])
     assert stopped.value.code == 1
-    assert '4.state is damaged' in capsys.readouterr().err
+    output = capsys.readouterr()
+    assert '4.state is damaged' in output.out
+    assert f'each state in {states} is damaged; remove them to start anew' in output.err
+
+
+def test_a_run_that_was_killed_while_it_saved_resumes_from_the_state_before(tmp_path):
+    path = write_option_file(tmp_path, val=None)
+    assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
+    newest = tmp_path / 'experiments/gan_x4/training_states/4.state'
+    newest.write_bytes(newest.read_bytes()[:1000])
+    again = run_python(*TRAIN, path, '--auto_resume', cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert '4.state is damaged' in again.stdout
+    assert iterations(again) == [3, 4]
 
 
 def test_one_gpu_is_used_without_a_launcher_and_none_without_cuda(monkeypatch, capsys):

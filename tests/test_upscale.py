@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from basicsr.archs.rrdbnet_arch import RRDBNet
+from basicsr.archs.srresnet_arch import MSRResNet
 from basicsr.archs.srvgg_arch import SRVGGNetCompact
 
 from basicsr_ganzoo import upscaling
@@ -50,6 +51,24 @@ def test_rrdb_is_recognised_too(tmp_path):
     net = RRDBNet(3, 3, scale=SCALE, num_feat=8, num_block=1, num_grow_ch=32)
     torch.save({'params_ema': net.state_dict()}, tmp_path / 'net_g.pth')
     assert upscaling.load_generator(tmp_path / 'net_g.pth').scale == SCALE
+
+
+@pytest.mark.parametrize(
+    ('net', 'scale'),
+    [(RRDBNet(3, 3, scale=scale, num_feat=8, num_block=1, num_grow_ch=4), scale) for scale in (1, 2, 4)]
+    + [(MSRResNet(3, 3, num_feat=8, num_block=1, upscale=scale), scale) for scale in (2, 3, 4)],
+    ids=lambda value: type(value).__name__,
+)
+def test_generators_of_the_option_files_that_spandrel_does_not_know_work_too(net, scale, tmp_path, capsys):
+    torch.save({'params': net.state_dict()}, tmp_path / 'net_g.pth')
+    model = upscaling.load_generator(tmp_path / 'net_g.pth')
+    image = torch.rand(1, 3, 16, 12, generator=torch.Generator().manual_seed(0))
+    assert model.scale == scale
+    assert torch.equal(upscaling.upscale_tensor(model, image), net.eval()(image).detach())
+    cv2.imwrite(str(tmp_path / 'in.png'), picture(13, 9, 3))
+    args = ('-m', tmp_path / 'net_g.pth', '-i', tmp_path / 'in.png', '-o', tmp_path / 'out.png', '--tile', 5)
+    assert upscale(capsys, *args)[0] == 0
+    assert cv2.imread(str(tmp_path / 'out.png')).shape == (13 * scale, 9 * scale, 3)
 
 
 @pytest.mark.parametrize('tile', [7, 16, 40, 100])
@@ -119,7 +138,7 @@ def discriminator(folder):
     [
         (lambda folder: {'-m': folder / 'nowhere.pth'}, 'nowhere.pth'),
         (lambda folder: {'-m': no_generator(folder)}, 'text.pth is no generator'),
-        (lambda folder: {'-m': discriminator(folder)}, 'net_d.pth is no generator'),
+        (lambda folder: {'-m': discriminator(folder)}, 'net_d.pth is no generator but the discriminator UNetSN'),
         (lambda folder: {'-i': folder / 'nowhere'}, 'nowhere'),
         (lambda folder: {'-i': folder / 'empty'}, 'holds no pictures'),
         (lambda folder: {'-o': folder / 'in'}, 'written over'),
