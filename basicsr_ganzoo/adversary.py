@@ -223,7 +223,11 @@ class Adversary:
         if not self.learns:
             return
         charges = {name: regularizer(step) for name, regularizer in due.items()}
-        log.update((f'l_d_{name}', charge / due[name].interval) for name, charge in charges.items())
+        plain = {f'l_d_{name}': charge / due[name].interval for name, charge in charges.items()}
+        if plain:
+            game = log['l_d_real'].detach().abs() + log['l_d_fake'].detach().abs()
+            log['reg_share'] = sum(plain.values()) / game.clamp_min(torch.finfo(game.dtype).tiny)
+        log.update(plain)
         self.optimizer.zero_grad(set_to_none=True)
         # Naming the inputs spares the gradient at the image, which D's game has no use for.
         torch.autograd.backward(sum([log['l_d_real'], log['l_d_fake'], *charges.values()]), inputs=self.parameters)

@@ -50,7 +50,7 @@ class StepGuard:
         if self.bad_steps >= self.max_bad_steps:
             raise DivergedError(
                 f'iteration {iteration}: {told}, in {self.bad_steps} iterations in a row (train.max_bad_steps); the '
-                'last checkpoint is good: lower lr, set train.grad_clip_g and grad_clip_d, and go on with --auto_resume'
+                'checkpoints are good: lower lr, set train.grad_clip_g and grad_clip_d, and go on with --auto_resume'
             )
         get_root_logger().warning(f'iteration {iteration} is skipped: {told}')
 
@@ -96,4 +96,4 @@ def check_finite(net, label):
     """Raise ``DivergedError`` if a weight or a buffer of ``net`` is not finite, so that it is not saved."""
     for name, tensor in net.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise DivergedError(f'{name} of {label} is not finite, so it is not saved; the last checkpoint is good')
+            raise DivergedError(f'{name} of {label} is not finite, so it is not saved; earlier checkpoints are good')

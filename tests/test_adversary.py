@@ -385,3 +385,24 @@ def test_a_discriminator_without_features_is_an_error():
     stock = {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 4}
     with pytest.raises(OptionError, match=r'train\.feature_matching_opt: VGGStyleDiscriminator has no features\(\)'):
         build_model(gan_opt(stock, feature_matching_opt={'type': 'FeatureMatchingLoss'}))
+
+
+def test_the_log_tells_what_the_regularizers_are_of_the_loss_of_d_whatever_their_interval():
+    regularizers = entries('regularizers')
+    logs = []
+    for interval in (1, 4):
+        torch.manual_seed(0)
+        net = small('UNetSNDiscriminator')
+        made = {
+            'r1': regularizers['R1Regularizer'](30.0, interval),
+            'r2': regularizers['R2Regularizer'](10.0, interval),
+        }
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        player = Adversary(net, LOSSES['VanillaGANLoss'](), optimizer, regularizers=made)
+        real, fake = images(net)
+        logs.append(player.step(real, fake, iteration=4)[1])
+        assert ('reg_share' in player.step(real, fake, iteration=5)[1]) == (interval == 1)
+    torch.testing.assert_close(logs[0]['reg_share'], logs[1]['reg_share'])
+    charged = logs[0]['l_d_r1'] + logs[0]['l_d_r2']
+    torch.testing.assert_close(logs[0]['reg_share'], charged / (logs[0]['l_d_real'] + logs[0]['l_d_fake']))
+    assert charged > 0

@@ -224,6 +224,7 @@ HEALTHY = {
     'sn_layer': 'conv1',
     'r1': 0.2,
     'first_r1': 0.01,
+    'reg_share': 0.1,
     'auc_train': 0.8,
     'auc_held_out': 0.78,
     'auc_error': 0.05,
@@ -242,6 +243,7 @@ CASES = {
     'spectral norm off': ({'sn_sigma': 1.6}, {'sn_sigma': 1.4}),
     'logits explode': ({'max_logit': 1001.0, 'gap': 500.0}, {'max_logit': 999.0, 'gap': 500.0}),
     'discriminator sharpens': ({'r1': 1.1, 'first_r1': 0.01}, {'r1': 0.9, 'first_r1': 0.001}),
+    'regularizer without effect': ({'reg_share': 0.9e-4}, {'reg_share': 1.1e-4}),
     'discriminator overfits': ({'auc_held_out': 0.64}, {'auc_held_out': 0.66}),
 }
 #: further numbers for which a rule must not hold
@@ -252,6 +254,7 @@ SILENT = {
     'the pairs are at chance but the means are not': {'acc_pair': 0.5, 'gap': 0.11},
     'a ramp has not begun': {'rho': 0.0, 'w_gan': 0.0},
     'steeper, but not a hundred times': {'r1': 5.0, 'first_r1': 0.06},
+    'LeCam has not begun': {'reg_share': 0.0},
     'few validation pictures': {'auc_held_out': 0.6, 'auc_error': 0.11},
 }
 EXPLAINED = [(rule.name, reason) for rule in RULES for reason in rule.unless]

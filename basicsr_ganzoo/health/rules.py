@@ -126,6 +126,14 @@ RULES = (
         unless=('generator frozen', 'spectral norm off'),
     ),
     Rule(
+        'regularizer without effect',
+        lambda n: 0 < n['reg_share'] < 1e-4,
+        'the regularizers of the discriminator have no effect: they are {reg_share:.0e} of its loss',
+        'raise loss_weight in {block}d_reg_opt until reg_share in the log is about 0.1, or remove them',
+        HEURISTIC,
+        unless=NO_GRADIENT,
+    ),
+    Rule(
         'discriminator overfits',
         lambda n: n['auc_train'] - n['auc_held_out'] > max(0.15, 2 * n['auc_error']),
         'the discriminator knows your pictures by heart: it puts {auc_train:.0%} of what it sees in training above '
