@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
+from basicsr_ganzoo._optimizers import build_optimizer
 from basicsr_ganzoo._options import OptionError, build, call_parameters, check_number, check_whole_number, did_you_mean
 from basicsr_ganzoo.adversary import Adversary, WithFeatures
 from basicsr_ganzoo.skipping import SkipWhenStrong
@@ -122,7 +123,7 @@ class AdversaryBuilder:
         return Adversary(
             wrapped,
             loss,
-            self.model.build_optimizer(self.options.get('optim_d'), self.options.where('optim_d'), net),
+            build_optimizer(self.options.get('optim_d'), self.options.where('optim_d'), net),
             views=self._views(),
             regularizers=self._regularizers(),
             feature_matching=matching,

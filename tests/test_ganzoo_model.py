@@ -11,10 +11,10 @@ from _training import model_opt, train_steps
 from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY
 
+from basicsr_ganzoo._optimizers import optimizer_classes
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._registry import entries, register
 from basicsr_ganzoo.losses.pairing import PAIRINGS
-from basicsr_ganzoo.models.ganzoo_model import optimizer_classes
 
 STOCK_GAN = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0}
 STOCK_D = {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 8}

@@ -9,12 +9,12 @@ from basicsr.losses.basic_loss import PerceptualLoss
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
+from basicsr_ganzoo._optimizers import optimizer_class, with_floats
 from basicsr_ganzoo._options import OptionError, build, check_arguments, check_choice, construct, did_you_mean, lookup
 from basicsr_ganzoo.checking import error, get, is_wrong, paths
 from basicsr_ganzoo.checking.keys import NUMBER
 from basicsr_ganzoo.checking.values import is_number
 from basicsr_ganzoo.content import further_losses
-from basicsr_ganzoo.models.ganzoo_model import optimizer_classes, with_floats
 
 LOSSES = ('train.pixel_opt', 'train.perceptual_opt', 'train.ldl_opt')
 SCHEDULERS = {
@@ -42,7 +42,7 @@ def _blocks(opt):
     for key in _losses(opt):
         yield from _block(opt, key, lambda name: lookup(LOSS_REGISTRY, name))
     for key in _optimizers(opt):
-        yield from _block(opt, key, _optimizer, 'params')
+        yield from _block(opt, key, optimizer_class, 'params')
     yield from _block(opt, 'train.scheduler', _scheduler, 'optimizer')
     for metric in get(opt, 'val.metrics', {}):
         yield from _block(opt, f'val.metrics.{metric}', _metric, 'img', 'img2')
@@ -106,7 +106,7 @@ def _trial(key, block):
     options = {name: value for name, value in block.items() if name != 'type'}
     if key.endswith(('optim_g', 'optim_d')):
         yield from _attempt(
-            key, construct, _optimizer(block['type']), {'params': [_parameter()], **with_floats(options)}
+            key, construct, optimizer_class(block['type']), {'params': [_parameter()], **with_floats(options)}
         )
     elif key == 'train.scheduler':
         yield from _attempt(key, construct, _scheduler(block['type']), {'optimizer': _any_optimizer(), **options})
@@ -156,11 +156,6 @@ def _perceptual(key, block):
 
 def _metric(name):
     return lookup(METRIC_REGISTRY, name)
-
-
-def _optimizer(name):
-    check_choice('the optimizer', 'type', name, optimizer_classes())
-    return optimizer_classes()[name]
 
 
 def _scheduler(name):

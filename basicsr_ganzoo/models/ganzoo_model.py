@@ -16,24 +16,13 @@ from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_
 from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
 from basicsr_ganzoo._files import whole_file
-from basicsr_ganzoo._options import OptionError, build, check_choice, check_number, check_whole_number, construct
+from basicsr_ganzoo._optimizers import build_optimizer
+from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.checkpoints import load_checkpoint
 from basicsr_ganzoo.content import ContentLosses
 from basicsr_ganzoo.guard import BufferKeeper, StepGuard, check_finite, clip_gradients
 from basicsr_ganzoo.health.report import HealthReport
-
-
-def optimizer_classes():
-    """The optimizers of ``torch.optim`` by name, but for LBFGS (wants a closure) and SparseAdam (sparse gradients)."""
-    base, unfit = torch.optim.Optimizer, {'Optimizer', 'LBFGS', 'SparseAdam'}
-    classes = {name: entry for name, entry in vars(torch.optim).items() if isinstance(entry, type)}
-    return {name: entry for name, entry in classes.items() if issubclass(entry, base) and name not in unfit}
-
-
-def with_floats(options):
-    """Options of an optimizer whose lists hold floats: torch refuses ``betas: [0, 0.99]``, as YAML reads it."""
-    return {key: [float(v) for v in value] if isinstance(value, list) else value for key, value in options.items()}
 
 
 @register(MODEL_REGISTRY)
@@ -131,33 +120,9 @@ class GANZooModel(SRModel):
         return loss.to(self.device) if isinstance(loss, torch.nn.Module) else loss
 
     def setup_optimizers(self):
-        self.optimizer_g = self.build_optimizer(self.opt['train'].get('optim_g'), 'train.optim_g', self.net_g)
+        self.optimizer_g = build_optimizer(self.opt['train'].get('optim_g'), 'train.optim_g', self.net_g)
         self.optimizers.append(self.optimizer_g)
         self.optimizers.extend(adversary.optimizer for adversary in self.adversaries.values())
-
-    def build_optimizer(self, block, where, net):
-        """Build the optimizer that ``block`` describes for what ``net`` trains; ``where`` names it in messages."""
-        options = dict(block or {})
-        if 'type' not in options:
-            raise OptionError(f'{where} is missing; it needs a type, such as Adam, and a learning rate lr')
-        trainable = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-        if not trainable:
-            raise OptionError(f'{where} has nothing to optimize: no parameter of the network requires a gradient')
-        for name, value in options.items():
-            if isinstance(value, str) and name != 'type':
-                raise OptionError(
-                    f'{where}.{name} is the text {value!r}, not a number; YAML wants a dot in it: 0.0001 or 1.0e-4'
-                )
-        try:
-            return self.get_optimizer(options.pop('type'), [p for _, p in trainable], **with_floats(options))
-        except (TypeError, ValueError) as error:
-            raise OptionError(f'{where}: {error}') from error
-
-    def get_optimizer(self, optim_type, params, **options):
-        """Build an optimizer of ``torch.optim`` by its name."""
-        classes = optimizer_classes()
-        check_choice('the optimizer', 'type', optim_type, classes)
-        return construct(classes[optim_type], {'params': params, **options})
 
     def setup_schedulers(self):
         if not (self.opt['train'].get('scheduler') or {}).get('type'):
