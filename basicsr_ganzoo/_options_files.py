@@ -63,3 +63,23 @@ def find_option_file(name):
         return find_shipped_file(name)
     except OptionError as error:
         raise OptionError(f'-opt names no file: {name}, and {error}') from error
+
+
+def load_unique(text):
+    """What YAML ``text`` holds, by the safe loader, which would take the last in silence of a key that comes twice.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or a mapping has a key twice.
+    """
+    import yaml
+
+    class UniqueKeys(yaml.SafeLoader):
+        def construct_mapping(self, node, deep=False):
+            seen = {}
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                line = key.start_mark.line + 1
+                if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, line) != line:
+                    raise yaml.YAMLError(f'the key {key.value} comes twice, in lines {seen[key.value]} and {line}')
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, UniqueKeys)

@@ -74,9 +74,11 @@ def read_options(path):
     """
     import yaml
 
+    from basicsr_ganzoo._options_files import load_unique
+
     path = find_option_file(path)
     try:
-        opt = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+        opt = load_unique(Path(path).read_text(encoding='utf-8'))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise OptionError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
     if not isinstance(opt, dict):

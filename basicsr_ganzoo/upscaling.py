@@ -8,8 +8,19 @@ import torch
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.checkpoints.generators import recognised
+from basicsr_ganzoo.data._pictures import is_cut_off, orientation
 
 EXTENSIONS = {'.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'}
+#: what turns a picture upright, by EXIF's orientation
+TURNS = {
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: np.rot90(image),
+}
 OVERLAP = 32  # pixels of LQ around a tile that are computed and thrown away, so that tiles meet without a seam
 
 
@@ -102,21 +113,26 @@ def pictures_in(path):
         return [(path, Path(path.name))]
     if not path.is_dir():
         raise OptionError(f'-i names neither a picture nor a folder: {path}')
-    found = [file for file in sorted(path.rglob('*')) if file.suffix.lower() in EXTENSIONS]
+    found = [file for file in sorted(path.rglob('*')) if file.suffix.lower() in EXTENSIONS and file.is_file()]
     if not found:
         raise OptionError(f'{path} holds no pictures ({" ".join(sorted(EXTENSIONS))})')
     return [(file, file.relative_to(path)) for file in found]
 
 
 def read_picture(path):
-    """Read a picture of 8 or 16 bits with all its channels.
+    """Read a picture of 8 or 16 bits with all its channels, turned as its EXIF data say.
 
     Raises:
-        OptionError: the file is no such picture.
+        OptionError: the file cannot be read, or is no such picture, or only a part of one.
     """
-    picture = (
-        cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    )
+    try:
+        content = path.read_bytes()
+        whole = bool(content) and not is_cut_off(content)
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+    except OSError as error:
+        raise OptionError(f'{path} cannot be read: {error.strerror}') from error
+    except cv2.error:
+        picture = None
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
-        raise OptionError(f'{path} cannot be read as a picture of 8 or 16 bits')
-    return picture
+        raise OptionError(f'{path} cannot be read as a whole picture of 8 or 16 bits')
+    return np.ascontiguousarray(TURNS.get(orientation(content), lambda image: image)(picture))

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import tarfile
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -581,6 +582,23 @@ def test_a_file_that_holds_no_weights_is_one_sentence_that_names_it(name, tmp_pa
     message = refusal(conv(), path)
     assert message.startswith(str(path))
     assert reason in message
+
+
+def test_a_file_is_damaged_wherever_it_was_cut_off(tmp_path):
+    path = tmp_path / 'net.pth'
+    torch.save({'params': {str(index): torch.rand(500) for index in range(60)}}, path)
+    content = path.read_bytes()
+    for length in range(100, len(content), len(content) // 20):
+        path.write_bytes(content[:length])
+        assert 'is damaged or only a part of a file' in refusal(conv(), path), length
+
+
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_a_bare_pickle_is_refused_without_torchs_warnings(protocol, tmp_path, recwarn):
+    path = tmp_path / 'net.pth'
+    path.write_bytes(pickle.dumps({'params': Path('/')}, protocol=protocol))
+    assert refusal(conv(), path).startswith(str(path))
+    assert not recwarn
 
 
 @pytest.mark.parametrize('content', [b'', b'text', b'\x08' + bytes(7) + b'{"a":1}'])

@@ -147,6 +147,7 @@ MISTAKES = {
     'no such file': (lambda folder: folder / 'nowhere.yml', 'nowhere.yml'),
     'no YAML': (text('name: [1, 2\nscale: 4'), 'is not YAML'),
     'code in YAML': (text('name: !!python/object/apply:os.system ["touch owned"]'), 'is not YAML'),
+    'a key comes twice': (text('val:\n  a: 1\nname: x\nval:\n  b: 2\n'), 'the key val comes twice, in lines 1 and 4'),
     'empty file': (text(''), 'holds no keys'),
     'a key is missing': (changed(network_g=None), 'network_g.type: this key is missing'),
     'no training data': (changed(datasets__train=None), 'datasets.train.type: this key is missing'),

@@ -7,6 +7,7 @@ import torch
 from basicsr.archs.rrdbnet_arch import RRDBNet
 from basicsr.archs.srresnet_arch import MSRResNet
 from basicsr.archs.srvgg_arch import SRVGGNetCompact
+from PIL import Image, ImageOps
 
 from basicsr_ganzoo import upscaling
 from basicsr_ganzoo.cli import main
@@ -119,6 +120,44 @@ def test_a_broken_picture_is_named_and_the_others_are_done(checkpoint, tmp_path,
     assert 'a.png' in err
     assert 'and 1 more' in err
     assert (tmp_path / 'out/c.png').is_file()
+
+
+@pytest.mark.parametrize('turn', range(1, 9))
+def test_a_picture_comes_out_upright_as_its_exif_data_say(turn, tmp_path):
+    stored = Image.fromarray(picture(8, 12, 3))
+    exif = stored.getexif()
+    exif[0x0112] = turn
+    stored.save(tmp_path / 'a.png', exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / 'a.png')))
+    assert np.array_equal(upscaling.read_picture(tmp_path / 'a.png')[..., ::-1], upright)
+
+
+def test_half_a_picture_and_a_folder_with_the_name_of_one_are_no_pictures(checkpoint, tmp_path, capsys):
+    (tmp_path / 'in/folder.png').mkdir(parents=True)
+    whole = cv2.imencode('.png', picture(40, 40, 3))[1].tobytes()
+    (tmp_path / 'in/whole.png').write_bytes(whole)
+    (tmp_path / 'in/half.png').write_bytes(whole[: len(whole) // 2])
+    code, _, err = upscale(capsys, '-m', checkpoint[0], '-i', tmp_path / 'in', '-o', tmp_path / 'out')
+    assert code == 1
+    assert 'half.png cannot be read as a whole picture of 8 or 16 bits; the others are done' in err
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['whole.png']
+
+
+def test_what_an_earlier_run_wrote_into_the_source_is_left_alone(checkpoint, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / 'a.png'), picture(8, 8, 3))
+    for _ in range(2):
+        assert upscale(capsys, '-m', checkpoint[0], '-i', tmp_path, '-o', tmp_path / 'out')[0] == 0
+    assert sorted(path.name for path in tmp_path.rglob('*.png')) == ['a.png', 'a.png']
+
+
+@pytest.mark.parametrize(('out', 'expected'), [('in.png', 'is the picture itself'), ('out.jpg', 'ends with .png')])
+def test_a_single_picture_is_neither_written_over_nor_robbed_of_bits(out, expected, checkpoint, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / 'in.png'), picture(8, 8, 3, dtype=np.uint16))
+    before = (tmp_path / 'in.png').read_bytes()
+    code, _, err = upscale(capsys, '-m', checkpoint[0], '-i', tmp_path / 'in.png', '-o', tmp_path / out)
+    assert code == 1
+    assert expected in err
+    assert [path.read_bytes() for path in tmp_path.glob('*.*g')] == [before]
 
 
 def no_generator(folder):

@@ -1,6 +1,7 @@
 """Reading a file of weights, from a path or a URL, without running anything that is in it."""
 
 import re
+import warnings
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlparse
@@ -28,8 +29,10 @@ def read_file(path):
     if file.suffix == '.safetensors':
         return _read_safetensors(file)
     try:
-        return torch.load(file, map_location='cpu', weights_only=True)
-    except OSError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of pickles by others than torch.save
+            return torch.load(file, map_location='cpu', weights_only=True)
+    except (IsADirectoryError, PermissionError) as error:
         raise OptionError(f'{file} cannot be read: {error}') from error
     except Exception as error:  # bytes that are no checkpoint can raise nearly anything
         raise OptionError(f'{file} {_what_is_wrong(file, str(error))}') from error

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+KEEPING = ('.png', '.tif', '.tiff')  # formats that keep alpha and 16 bits
+
 
 def add_arguments(parser):
     parser.add_argument('-m', dest='checkpoint', required=True, metavar='FILE', help='generator: .pth or .safetensors')
@@ -39,15 +41,32 @@ def _jobs(pictures, source, out):
     """Pairs of source and target files. A single picture may be given a file name, a folder keeps its tree as PNG."""
     from basicsr_ganzoo._options import OptionError
 
-    if source.is_file() and out.suffix:
-        return [(source, out)]
+    if source.is_file() and out.suffix and not out.is_dir():
+        return [(source, _single(source, out))]
     if out.is_file():
         raise OptionError(f'-o {out} is a file, but {source} is a folder; give a folder')
+    # A folder inside the source may hold what an earlier run wrote.
+    pictures = [pair for pair in pictures if out.resolve() == source.resolve() or not _is_below(pair[0], out)]
     targets = [out / relative.with_suffix('.png') for _, relative in pictures]
     for index, target in enumerate(targets):
         if target in targets[:index] or target.resolve() == pictures[index][0].resolve():
             raise OptionError(f'-o {out}: {target} would be written over; give another folder, or rename a picture')
     return [(picture, target) for (picture, _), target in zip(pictures, targets, strict=True)]
+
+
+def _is_below(path, folder):
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _single(source, out):
+    """The file for a single picture: one that keeps alpha and 16 bits, and is not the picture itself."""
+    from basicsr_ganzoo._options import OptionError
+
+    if out.suffix.lower() not in KEEPING:
+        raise OptionError(f'-o needs to be a folder or a file that ends with {", ".join(KEEPING)}, got {out}')
+    if out.resolve() == source.resolve():
+        raise OptionError(f'-o {out} is the picture itself, which would be written over; give another name')
+    return out
 
 
 def _device(name):

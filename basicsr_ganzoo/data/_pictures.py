@@ -37,7 +37,7 @@ def decode(content, path):
     if not content:
         raise PictureError(f'{path} is empty')
     try:
-        image = None if _is_cut_off(content) else cv2.imdecode(np.frombuffer(content, np.uint8), _COLOR)
+        image = None if is_cut_off(content) else cv2.imdecode(np.frombuffer(content, np.uint8), _COLOR)
     except cv2.error:
         image = None
     if image is None:
@@ -93,7 +93,15 @@ def _end_mark(start):
     return next((end for magic, end in _ENDS.items() if start.startswith(magic)), b'')
 
 
-def _is_cut_off(content):
+def orientation(content):
+    """EXIF's orientation of a picture file's bytes, 1 where there is none."""
+    try:
+        return Image.Image.getexif(Image.open(io.BytesIO(content))).get(_ORIENTATION, 1)
+    except DAMAGED:
+        return 1
+
+
+def is_cut_off(content):
     """Whether a part is missing. Some versions of OpenCV fill it with grey, and a valid end may have bytes after it."""
     if _end_mark(content[:8]) in content[-_TAIL:]:
         return False
