@@ -176,10 +176,10 @@ def repaired_build_dataset(build_dataset):
         try:
             lookup(DATASET_REGISTRY, block['type'])
             dataset = build_dataset(block)
+            if not len(dataset):
+                raise OptionError('its folders hold no pictures; correct dataroot_gt or dataroot_lq')
             if block['phase'] == 'train':
                 _check_train_set(dataset, block)
-            elif not len(dataset):
-                raise OptionError('there are no pictures in it')
             else:
                 _check_first_sample(dataset)
         except KeyError as error:

@@ -161,7 +161,7 @@ MISTAKES = {
     'misspelt dataset': (changed(datasets__train__type='PairedImagDataset'), 'did you mean PairedImageDataset'),
     'folder that is not there': (changed(datasets__train__dataroot_gt='nowhere'), 'datasets.train: '),
     'dataset without io_backend': (changed(datasets__train__io_backend=None), 'io_backend'),
-    'empty folders': (with_empty_folder, '0 pictures are fewer'),
+    'empty folders': (with_empty_folder, 'its folders hold no pictures'),
     'fewer pictures than a batch': (changed(datasets__train__batch_size_per_gpu=5), 'dataset_enlarge_ratio'),
     'unequal folders': (with_unequal_folders, 'datasets.train: '),
     'pictures of another scale': (changed(scale=2), 'GT (64, 64) is not 2x multiplication of LQ (16, 16)'),

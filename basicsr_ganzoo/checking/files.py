@@ -38,7 +38,7 @@ def check(opt, found):
         yield from _checkpoint(opt, found, *keys)
     state = get(opt, 'path.resume_state')
     if isinstance(state, str) and not Path(state).is_file():
-        yield error('path.resume_state', f'{state} is no file')
+        yield error('path.resume_state', f'{state} is no file; correct the path, or train with --auto_resume')
 
 
 def _dataset(opt, name, block, is_mode_wrong):

@@ -25,7 +25,7 @@ def read_file(path):
     """
     file = fetch(str(path)) if urlparse(str(path)).scheme in ('http', 'https', 'file') else Path(path).expanduser()
     if not file.is_file():
-        raise OptionError(f'{path} is no file')
+        raise OptionError(f'{path} is no file; put it there, or correct the path')
     if file.suffix == '.safetensors':
         return _read_safetensors(file)
     try:
