@@ -14,6 +14,7 @@ from torchvision.models import vgg
 from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.cli import main
 from basicsr_ganzoo.cost import FlopCounter, game_cost
+from basicsr_ganzoo.health.rules import RULES, sentence
 
 README = (Path(__file__).parent.parent / 'README.md').read_text(encoding='utf-8')
 
@@ -131,3 +132,9 @@ def test_several_discriminators_train_as_the_readme_says(tmp_path, monkeypatch):
 @pytest.mark.parametrize('kind', ['regularizers', 'views', 'gan_weights', 'content_losses'])
 def test_everything_that_stabilises_is_named(kind):
     assert [name for name in entries(kind) if f'`{name}`' not in README] == []
+
+
+def test_the_verdict_in_the_readme_is_one_that_the_health_report_gives():
+    rule = next(rule for rule in RULES if rule.name == 'discriminator wins')
+    told = f'WARNING: health: {sentence(rule, {"acc_d_real": 0.99, "acc_d_fake": 1.0}, 1000, "train.")}'
+    assert told in ' '.join(README.split())
