@@ -1,5 +1,6 @@
 """Makes BasicSR importable for all test modules, whatever they import first, and runs code in fresh processes."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -13,6 +14,23 @@ import basicsr_ganzoo  # noqa: F401
 # One thread for each process: the networks are tiny, and threads of several processes would fight for few cores.
 torch.set_num_threads(1)
 os.environ['OMP_NUM_THREADS'] = '1'
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger():
+    """BasicSR's logger keeps the streams, the files and the level of the first run of a process."""
+    from basicsr.utils.logger import initialized_logger
+
+    def forget():
+        logger = logging.getLogger('basicsr')
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+        initialized_logger.clear()
+
+    forget()
+    yield
+    forget()
 
 
 @pytest.fixture(scope='session')

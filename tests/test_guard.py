@@ -51,20 +51,6 @@ def warnings():
     logging.getLogger('basicsr').removeHandler(handler)
 
 
-@pytest.fixture
-def fresh_logger():
-    """BasicSR's logger keeps the streams and files of the first run of a process."""
-    from basicsr.utils.logger import initialized_logger
-
-    def forget():
-        logging.getLogger('basicsr').handlers.clear()
-        initialized_logger.clear()
-
-    forget()
-    yield
-    forget()
-
-
 def full_opt(**train):
     """All that has a state: batch norm and spectral norm, LeCam, both averages, Adam, target rho, skipping."""
     opt = model_opt(
@@ -232,9 +218,7 @@ def test_networks_that_are_not_finite_are_never_saved(net, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ganzoo_train_stops_with_one_sentence_and_keeps_the_last_good_checkpoint(
-    tmp_path, monkeypatch, capsys, fresh_logger
-):
+def test_ganzoo_train_stops_with_one_sentence_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, capsys):
     path = write_option_file(
         tmp_path,
         total_iter=9,

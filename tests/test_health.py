@@ -661,6 +661,7 @@ def test_a_validation_tells_the_log_and_tensorboard_what_d_says_of_unseen_pictur
     written = {}
     board = SimpleNamespace(add_scalar=lambda tag, value, iteration: written.update({tag: (value, iteration)}))
     model = train(2)
+    logging.getLogger('basicsr').addHandler(caplog.handler)  # BasicSR's logger does not propagate
     with caplog.at_level(logging.INFO, 'basicsr'):
         validate_on_pictures(model, 7, tb_logger=board)
     assert re.search('Validation held_out: D puts [0-9]+% of these pictures above generated ones', caplog.text)

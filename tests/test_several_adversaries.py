@@ -1,7 +1,5 @@
 """Several discriminators: each as if it were alone, G's gradient their sum, and the memory of the largest."""
 
-import logging
-
 import pytest
 import torch
 from _memory import peak_of_saved_tensors
@@ -167,20 +165,6 @@ def test_memory_is_that_of_the_largest_and_not_the_sum():
 
 
 # ---------------------------------------------------------------- option files
-
-
-@pytest.fixture(autouse=True)
-def fresh_logger():
-    """BasicSR's logger keeps the streams and files of the first run of a process."""
-    from basicsr.utils.logger import initialized_logger
-
-    def forget():
-        logging.getLogger('basicsr').handlers.clear()
-        initialized_logger.clear()
-
-    forget()
-    yield
-    forget()
 
 
 def option_file(folder, **changes):

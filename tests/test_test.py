@@ -1,6 +1,5 @@
 """``ganzoo test``: BasicSR's test pipeline on the validation sets of an option file."""
 
-import logging
 import re
 
 import cv2
@@ -11,16 +10,6 @@ from basicsr.archs.srresnet_arch import MSRResNet
 from basicsr.metrics import calculate_psnr
 
 from basicsr_ganzoo.cli import main
-
-
-@pytest.fixture(autouse=True)
-def fresh_logger():
-    """BasicSR's logger keeps the streams and files of the first run of a process."""
-    from basicsr.utils.logger import initialized_logger
-
-    yield
-    logging.getLogger('basicsr').handlers.clear()
-    initialized_logger.clear()
 
 
 @pytest.fixture

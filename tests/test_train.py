@@ -18,16 +18,6 @@ from basicsr_ganzoo.cli import main
 TRAIN = ('-m', 'basicsr_ganzoo.train', '-opt')
 
 
-@pytest.fixture(autouse=True)
-def fresh_logger():
-    """BasicSR's logger keeps the streams and files of the first run of a process."""
-    from basicsr.utils.logger import initialized_logger
-
-    yield
-    logging.getLogger('basicsr').handlers.clear()
-    initialized_logger.clear()
-
-
 def networks(folder, iteration, name='gan_x4'):
     models = folder / 'experiments' / name / 'models'
     return {n: torch.load(models / f'net_{n}_{iteration}.pth', weights_only=True) for n in 'gd'}
