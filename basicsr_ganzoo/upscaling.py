@@ -36,7 +36,7 @@ def load_generator(path, device='cpu'):
     from spandrel import ImageModelDescriptor, ModelLoader
 
     if not Path(path).is_file():
-        raise OptionError(f'-m names no file: {path}')
+        raise OptionError(f'there is no file {path}; correct the path')
     try:
         model = ModelLoader(device=device).load_from_file(path)
     except Exception as error:  # spandrel and torch raise many kinds for a file that is none of theirs

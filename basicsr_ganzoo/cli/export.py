@@ -1,0 +1,77 @@
+"""Write a trained generator for others: its averaged weights alone, and as ONNX; it is recognised from the file."""
+
+from pathlib import Path
+
+SLIM = ('.pth', '.safetensors')
+
+
+def add_arguments(parser):
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='generator: net_g_*.pth, or any that upscale takes')
+    parser.add_argument('-o', dest='out', type=Path, metavar='OUT', help='a file .pth, .safetensors or .onnx')
+    parser.add_argument('--onnx', action='store_true', help='also write ONNX, with free batch, height and width')
+
+
+def run(args):
+    from basicsr_ganzoo.exporting import slim, to_onnx
+
+    source = Path(args.checkpoint)
+    out = args.out or source.with_name(f'{source.stem}_slim.pth')
+    targets = _targets(source, out, args.onnx)
+    if '.onnx' in targets:
+        to_onnx.check_packages()
+    key, weights = slim.weights_in(source)
+    model = _load(source)
+    print(f'{model.architecture.name} x{model.scale}, {key or "weights without a key"} of {source}')
+    for suffix, target in targets.items():
+        if suffix == '.onnx':
+            _write_onnx(model, target)
+        else:
+            slim.write_slim(weights, key.split('.')[-1] if key.startswith('params') else 'params', target)
+            print(f'{target} ({_megabytes(target)}): ganzoo upscale -m {target} -i PICTURES -o FOLDER')
+
+
+def _targets(source, out, with_onnx):
+    """What to write, by suffix."""
+    from basicsr_ganzoo._options import OptionError
+
+    if out.suffix not in (*SLIM, '.onnx'):
+        raise OptionError(f'-o needs to be a file that ends with .pth, .safetensors or .onnx, got {out}')
+    targets = {out.suffix: out}
+    if with_onnx:
+        targets['.onnx'] = out.with_suffix('.onnx')
+    for target in targets.values():
+        if target.resolve() == source.resolve():
+            raise OptionError(f'-o {target} is the checkpoint itself, which would be written over; give another name')
+        if target.is_dir():
+            raise OptionError(f'-o {target} is a folder; give the name of a file')
+    return targets
+
+
+def _load(source):
+    """The generator on the CPU, whatever the file has been trained on."""
+    from basicsr_ganzoo.upscaling import load_generator
+
+    return load_generator(str(source))
+
+
+def _write_onnx(model, target):
+    from basicsr_ganzoo.exporting.slim import written_whole
+    from basicsr_ganzoo.exporting.to_onnx import write_onnx
+
+    requirements = getattr(model, 'size_requirements', None)
+    multiple = requirements.multiple_of if requirements else model.multiple
+    with written_whole(target) as part:
+        difference = write_onnx(getattr(model, 'net', None) or model.model, part, _channels(model), multiple)
+    of = f'; height and width in multiples of {multiple}' if multiple > 1 else ''
+    print(
+        f'{target} ({_megabytes(target)}): input and output (batch, channels, height, width), RGB in 0..1{of}; '
+        f'onnxruntime differs from torch by {difference:.1g} at most on parts of a photograph'
+    )
+
+
+def _channels(model):
+    return getattr(model, 'input_channels', 3)
+
+
+def _megabytes(file):
+    return f'{file.stat().st_size / 1e6:.1f} MB'

@@ -1,0 +1,1 @@
+"""Checkpoints for others: the averaged generator alone, as .pth, .safetensors or ONNX."""
