@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 
-VERBS = ('demo', 'list', 'show', 'options', 'check', 'train', 'test', 'upscale', 'export', 'run')
+VERBS = ('demo', 'list', 'show', 'options', 'check', 'train', 'test', 'bench', 'upscale', 'export', 'run')
 
 
 def main(argv=None):

@@ -1,0 +1,131 @@
+"""``ganzoo bench``: what it builds, what its meters count, and its report."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from _training import write_option_file
+from torch import nn
+
+from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.bench import contestants, race
+from basicsr_ganzoo.bench.meters import LiveBytes
+from basicsr_ganzoo.cli import main
+
+RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, 'loss_weight': 5e-3}
+VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 5e-3}
+PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv2_2': 1}}
+
+
+def option_file(folder, **changes):
+    return write_option_file(folder, train__perceptual_opt=PERCEPTUAL, **changes)
+
+
+def bench(path, capsys, *flags):
+    with pytest.raises(SystemExit) as stopped:
+        main(['bench', '-opt', str(path), '--steps', '2', *flags])
+    return stopped.value.code, capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ('model_type', 'gan_opt', 'stock'),
+    [
+        ('GANZooModel', RAGAN, 'ESRGANModel'),
+        ('GANZooModel', VANILLA, 'SRGANModel'),
+        ('RealESRGANZooModel', VANILLA, 'RealESRGANModel'),
+    ],
+)
+def test_ours_and_basicsrs_model_come_from_the_same_file_and_have_the_same_losses(
+    model_type, gan_opt, stock, tmp_path, capsys
+):
+    pairs = {'high_order_degradation': False} if model_type == 'RealESRGANZooModel' else {}
+    size = 64 if pairs else 32
+    network_d = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2, 'norm': 'none'}
+    path = option_file(
+        tmp_path,
+        model_type=model_type,
+        network_d=network_d,
+        train__gan_opt=gan_opt,
+        datasets__train__gt_size=size,
+        **pairs,
+    )
+    code, output = bench(path, capsys, '--against', 'stock', '--json')
+    assert code == 0, output.err
+    report = json.loads(output.out)
+    assert [r['model'] for r in report['results'].values()] == [model_type, stock]
+    assert report['loss_difference'] < 1e-5
+    assert report['random_vgg'] is True
+    assert report['ratios']['flops']['ratio'] < 1
+    for result in report['results'].values():
+        assert min(result[key] for key in race.MEASURES) > 0
+
+
+def test_the_table_names_sizes_the_random_network_and_what_basicsr_leaves_out(tmp_path, capsys):
+    path = option_file(tmp_path, train__gan_opt=VANILLA, train__d_reg_opt={'r1': {'type': 'R1Regularizer'}})
+    code, output = bench(path, capsys, '--against', 'stock')
+    text = ' '.join(output.out.split())
+    assert code == 0, output.err
+    assert 'batch 2 of 32x32 pixels, 2 steps' in text
+    for told in ('random weights', 'leaves out train.d_reg_opt', 'peak bytes', 'ratio', '(quartiles)', 'SRGANModel'):
+        assert told in text
+
+
+def test_it_needs_neither_pictures_nor_pretrained_weights_and_no_rival(tmp_path, capsys):
+    path = option_file(tmp_path, path__pretrain_network_g='gone.pth', datasets__train__dataroot_gt='gone')
+    code, output = bench(path, capsys)
+    assert code == 0, output.err
+    assert 'ratio' not in output.out
+
+
+@pytest.mark.parametrize(
+    ('changes', 'flags', 'told'),
+    [
+        ({'train__gan_opt': {'type': 'RpGANLoss'}}, ['--against', 'stock'], 'BasicSR has no RpGANLoss with pairing'),
+        ({}, ['--steps', '0'], '--steps to be a whole number from 1, got 0'),
+        ({'train__gan_opt': {'type': 'NoLoss'}}, [], "nothing is registered as 'NoLoss'"),
+        ({'model_type': 'SRGANModel', 'train__gan_opt': {'type': 'LSGANLoss'}}, [], 'is no model of basicsr_ganzoo'),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_1(changes, flags, told, tmp_path, capsys):
+    code, output = bench(option_file(tmp_path, **changes), capsys, *flags)
+    assert code == 1
+    assert told in output.err
+    assert len(output.err.strip().splitlines()) == 1
+
+
+def test_several_adversaries_have_no_counterpart():
+    opt = {'model_type': 'GANZooModel', 'num_gpu': 0, 'train': {}, 'adversaries': {'a': {'network_d': {}}}}
+    with pytest.raises(OptionError, match='no model with several adversaries'):
+        contestants.stock_options(opt)
+
+
+def test_live_bytes_counts_each_storage_once_until_it_is_freed():
+    with LiveBytes() as live:
+        kept = torch.zeros(1000)
+        shown = kept[::2].view(5, 100).t()
+        assert live.now == 4000
+        more = kept + 1
+        assert live.now == 8000
+        del more, shown
+        assert live.now == 4000
+    del kept
+    assert (live.now, live.peak) == (0, 8000)
+
+
+def test_live_bytes_sees_what_autograd_keeps():
+    net = nn.Sequential(*[nn.Linear(100, 100, bias=False) for _ in range(4)])
+    with LiveBytes() as live:
+        out = net(torch.zeros(10, 100))
+        assert live.now == 5 * 4000
+        out.sum().backward()
+        del out
+        assert live.now == 4 * 40000
+
+
+def test_the_second_step_is_measured_as_any_later_one(tmp_path):
+    """The bytes of a later step are those of the second: nothing piles up."""
+    opt = yaml.safe_load(write_option_file(tmp_path).read_text())
+    report = race.run(opt, steps=1)
+    again = race.run(opt, steps=3)
+    assert report['results']['ours']['peak_bytes'] == again['results']['ours']['peak_bytes']
