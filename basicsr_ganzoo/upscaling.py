@@ -9,6 +9,7 @@ import torch
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.checkpoints.generators import recognised
 from basicsr_ganzoo.data._pictures import is_cut_off, orientation
+from basicsr_ganzoo.tiling import in_tiles
 
 EXTENSIONS = {'.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'}
 #: what turns a picture upright, by EXIF's orientation
@@ -21,7 +22,6 @@ TURNS = {
     7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
     8: lambda image: np.rot90(image),
 }
-OVERLAP = 32  # pixels of LQ around a tile that are computed and thrown away, so that tiles meet without a seam
 
 
 def load_generator(path, device='cpu'):
@@ -52,7 +52,6 @@ def load_generator(path, device='cpu'):
     return model.eval()
 
 
-@torch.no_grad()
 def upscale_tensor(model, image, tile=0):
     """Upscale an image (N, C, H, W) in 0..1 with a spandrel model to (N, C, H * scale, W * scale).
 
@@ -61,22 +60,7 @@ def upscale_tensor(model, image, tile=0):
         image: on the model's device.
         tile: side in pixels of the LQ tiles; 0 takes the picture whole.
     """
-    height, width = image.shape[-2:]
-    if not tile:
-        return model(image)
-    rows = []
-    for top in range(0, height, tile):
-        row = [_upscale_tile(model, image, top, left, tile) for left in range(0, width, tile)]
-        rows.append(torch.cat(row, dim=-1))
-    return torch.cat(rows, dim=-2)
-
-
-def _upscale_tile(model, image, top, left, tile):
-    bottom, right = min(top + tile, image.shape[-2]), min(left + tile, image.shape[-1])
-    y, x = max(top - OVERLAP, 0), max(left - OVERLAP, 0)
-    out = model(image[..., y : bottom + OVERLAP, x : right + OVERLAP])
-    s = model.scale
-    return out[..., (top - y) * s : (bottom - y) * s, (left - x) * s : (right - x) * s]
+    return in_tiles(model, image, tile)
 
 
 def upscale_picture(model, picture, tile=0):

@@ -156,6 +156,7 @@ def from_folder(**changes):
 LQ_ONLY = {'name': 'v', 'type': 'LQFolderDataset', 'dataroot_lq': 'data/lq'}
 FOLDER_MISTAKES = {
     'nothing': (from_folder(datasets__val=LQ_ONLY, val__metrics=None), None),
+    'metric without gt beside a data set with gt': (from_folder(datasets__val_2=LQ_ONLY), None),
     'metric without gt': (
         from_folder(datasets__val=LQ_ONLY),
         'val.metrics.psnr: it compares with gt, which datasets.val',

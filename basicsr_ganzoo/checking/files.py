@@ -18,6 +18,7 @@ from basicsr_ganzoo.data._base import FolderDataset
 from basicsr_ganzoo.data._checks import measure, refuse, size_text
 from basicsr_ganzoo.data._sources import Picture
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
+from basicsr_ganzoo.validation.model import ValidatingModel
 
 PAIRS_LOOKED_AT = 8
 LARGEST_SHIFT = 0.75  # pixels of LQ
@@ -98,10 +99,16 @@ def _sample(opt, key, block, sample):
         way_out = 'PairedFolderDataset' if training else 'PairedFolderDataset, or LQFolderDataset where there is no gt'
         yield error(f'{key}.type', f'{block["type"]} has no lq pictures, which are needed here; use {way_out}')
     for metric, options in get(opt, 'val.metrics', {}).items() if not training and 'gt' not in sample else ():
-        if _compares(options):
+        if _compares(options) and not _may_be_left_out(opt, model):
             yield error(
                 f'val.metrics.{metric}', f'it compares with gt, which {key} does not have; remove one of the two'
             )
+
+
+def _may_be_left_out(opt, model):
+    """Whether the model leaves metrics out where there is no gt, and another data set may have one."""
+    others = sum(str(name).startswith('val') for name in opt['datasets']) > 1
+    return others and isinstance(model, type) and issubclass(model, ValidatingModel)
 
 
 def _compares(metric):

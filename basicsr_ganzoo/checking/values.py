@@ -41,6 +41,7 @@ RULES = {
     'val.val_freq': COUNT,
     'val.save_img': FLAG,
     'val.pbar': FLAG,
+    'val.tile': NATURAL,
     'logger.print_freq': COUNT,
     'logger.save_checkpoint_freq': COUNT,
     'logger.use_tb_logger': FLAG,

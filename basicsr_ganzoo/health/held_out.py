@@ -28,10 +28,10 @@ class HeldOut:
         self.real, self.fake = real, fake
 
     def take(self, real):
-        """Take in the middle of a validation picture (1, C, H, W), if it is not smaller than a training crop."""
+        """Take in the middle of a validation picture (1, C, H, W), from any device, unless a training crop is larger."""
         if not self.adversaries or self.real is None or _is_smaller(real, self.real):
             return
-        self.waiting.append(_middle(real, self.real.shape[-2:]))
+        self.waiting.append(_middle(real, self.real.shape[-2:]).to(self.real.device))
         if len(self.waiting) == len(self.real):
             self._judge()
 

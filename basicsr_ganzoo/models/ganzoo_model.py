@@ -23,10 +23,11 @@ from basicsr_ganzoo.checkpoints import load_checkpoint
 from basicsr_ganzoo.content import ContentLosses
 from basicsr_ganzoo.guard import BufferKeeper, StepGuard, check_finite, clip_gradients
 from basicsr_ganzoo.health.report import HealthReport
+from basicsr_ganzoo.validation.model import ValidatingModel
 
 
 @register(MODEL_REGISTRY)
-class GANZooModel(SRModel):
+class GANZooModel(ValidatingModel):
     """Trains a generator on pairs (lq, gt) with content losses and, if there is a ``network_d``, as a GAN.
 
     Takes the option files of BasicSR's SRGANModel and ESRGANModel: ``network_d``, ``train.gan_opt``, ``optim_d``,
@@ -54,8 +55,6 @@ class GANZooModel(SRModel):
     The log has ``rho``, the norm of the GAN's gradient at the image over the content losses', the norm of each loss's
     (``grad_pix``, ``grad_gan``, ...) and of the networks' gradients (``grad_net_g``), and what the health report says.
     """
-
-    health = None
 
     def __init__(self, opt):
         super(SRModel, self).__init__(opt)
@@ -254,20 +253,6 @@ class GANZooModel(SRModel):
     def model_ema(self, decay=0.999):
         """Move the averaged generator towards the current one: parameters and buffers."""
         average_into(self.net_g_ema, decay, self.net_g)
-
-    # ---------------------------------------------------------------- validating
-
-    def test(self):
-        """Run the generator on ``lq``, and while training show gt to the health report."""
-        super().test()
-        if self.health and hasattr(self, 'gt') and self.gt.shape == self.output.shape:
-            self.health.held_out.take(self.gt_gan)
-
-    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
-        """Validate, and tell the health report that it is over."""
-        super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
-        if self.health:
-            self.health.end_of_validation(dataloader.dataset.opt['name'], current_iter, tb_logger)
 
     # ---------------------------------------------------------------- saving and resuming
 

@@ -118,7 +118,7 @@ class RealESRGANZooModel(DegradingModel):
     def _gt(self, switch):
         if not self.switch[switch]:
             return self.gt
-        return self.gt_usm if self.is_train else self.usm_sharpener(self.gt)
+        return self.gt_usm if self.is_train else self.usm_sharpener(self.gt.to(self.device))
 
 
 @register(MODEL_REGISTRY)
