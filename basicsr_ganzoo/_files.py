@@ -3,13 +3,56 @@
 import contextlib
 import os
 
+from basicsr_ganzoo._options import OptionError
+
+PART = '.part-'
+
 
 @contextlib.contextmanager
-def whole_file(path):
-    """Give a path to write to; the file gets its name ``path`` only when the block has ended well."""
-    part = path.with_name(f'.part-{path.name}')
+def whole_file(path, durable=False):
+    """Give a path to write to; the file gets its name ``path`` only when the block has ended well.
+
+    Args:
+        path: where the file belongs.
+        durable: wait until it is on the disk, so that it is whole after a power cut too.
+    """
+    part = path.with_name(f'{PART}{path.name}')
     try:
         yield part
+        if durable:
+            _flush(part)
         os.replace(part, path)
+        if durable:
+            _flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _flush(path):
+    """Wait until a file, or the names in a folder, are on the disk; Windows cannot wait for a folder."""
+    if os.name == 'nt' and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_whole(content, path):
+    """``torch.save`` after which ``path`` is on the disk and whole, or what it was before.
+
+    Raises:
+        OptionError: it cannot be written, because the disk is full or the folder is not writable.
+    """
+    import torch
+
+    try:
+        with whole_file(path, durable=True) as part:
+            torch.save(content, part)
+    except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
+        raise OptionError(
+            f'cannot write {path}: {reason}; the checkpoint before is whole: make room there, or make the folder '
+            'writable, and go on with --auto_resume'
+        ) from error

@@ -1,9 +1,11 @@
 """Train what an option file describes: ``python -m basicsr_ganzoo.train -opt FILE``, with BasicSR's flags.
 
-Experiments are written to, and resumed from, ``experiments/`` under the current directory.
+Experiments are written to, and resumed from, ``path.experiments_root``: ``experiments/`` under the current directory.
+Ctrl-C or SIGTERM finishes the step and saves it; ``--auto_resume`` goes on as if nothing had happened.
 """
 
 import argparse
+import errno
 import importlib
 import importlib.util
 import os
@@ -13,36 +15,44 @@ from pathlib import Path
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._options_files import find_option_file
 
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
 
 def add_arguments(parser):
     """The flags of BasicSR's train.py."""
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML), or a name of `ganzoo options`')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='as for torchrun')
     parser.add_argument('--auto_resume', action='store_true', help='go on from the newest state of this experiment')
+    parser.add_argument('--fresh', action='store_true', help='start anew; a run of this name is renamed, not lost')
     parser.add_argument('--debug', action='store_true', help='validate and save after 8 iterations')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers; not needed')
     parser.add_argument('--force_yml', nargs='+', metavar='KEY:KEY=VALUE', help='overwrite values of the option file')
 
 
 def run(args):
-    """Train. Drives BasicSR's ``train_pipeline`` with the repairs that today's PyTorch and a CPU need.
+    """Train.
 
     Raises:
-        OptionError: the option file, or something that it names, is wrong.
+        OptionError: the option file, or something that it names, is wrong, or a folder cannot be written to.
+        Stopped: a signal came, and what was reached is saved.
     """
     args.opt = str(find_option_file(args.opt))
-    findings = prepare(args.opt, args.force_yml)[1]
+    opt, findings = prepare(args.opt, args.force_yml)
     for finding in findings:
         if finding.level == 'warning':
             print(f'warning: {finding}', file=sys.stderr)
     errors = [str(finding) for finding in findings if finding.level == 'error']
     if errors:
         raise OptionError(errors[0] if len(errors) == 1 else '\n  '.join([f'{len(errors)} mistakes', *errors]))
-    from basicsr_ganzoo._pipeline import train_pipeline
+    if args.fresh and (args.auto_resume or opt['path'].get('resume_state')):
+        raise OptionError('--fresh starts anew, but --auto_resume or path.resume_state goes on; give one of the two')
+    from basicsr_ganzoo.training.run import train
 
     try:
-        train_pipeline(_basicsr_argv(args), root=os.getcwd())
-    except PermissionError as error:
+        train(opt, args, os.getcwd())
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
         raise OptionError(f'cannot write there: {error}') from error
 
 
@@ -98,12 +108,6 @@ def _apply_force_yml(entries, opt):
         if not equals or not last or not isinstance(block, dict):
             raise OptionError(f'--force_yml wants KEY:KEY=VALUE with keys of the option file, got {entry!r}')
         block[last] = yaml.safe_load(value)
-
-
-def _basicsr_argv(args):
-    argv = ['train', '-opt', args.opt, '--launcher', args.launcher]
-    argv += [flag for flag, wanted in (('--auto_resume', args.auto_resume), ('--debug', args.debug)) if wanted]
-    return argv + (['--force_yml', *args.force_yml] if args.force_yml else [])
 
 
 def import_plugins(names, folder):

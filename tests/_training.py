@@ -101,7 +101,7 @@ def write_option_file(folder, total_iter=4, **changes):
         for parent in parents:
             block = block[parent]
         if value is None:
-            del block[last]
+            block.pop(last, None)
         else:
             block[last] = value
     path = folder / 'option.yml'

@@ -1,6 +1,5 @@
 """``python -m basicsr_ganzoo.train``: a run from its option file, resuming, several processes, and users' mistakes."""
 
-import logging
 import re
 import socket
 from types import SimpleNamespace
@@ -12,7 +11,6 @@ from _training import OPTIONS, run_python, write_option_file, write_pairs
 from torchvision.models import vgg
 
 from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._pipeline import _repaired_create_loaders
 from basicsr_ganzoo.cli import main
 
 TRAIN = ('-m', 'basicsr_ganzoo.train', '-opt')
@@ -73,11 +71,15 @@ def test_a_resumed_run_ends_at_total_iter_even_if_its_epochs_have_become_longer(
     assert iterations(again) == list(range(5, 13))
 
 
-def test_too_few_pictures_for_all_processes_are_one_sentence():
-    loader = torch.utils.data.DataLoader(range(2), batch_size=3, drop_last=True)
-    create = _repaired_create_loaders(lambda opt, logger: (loader, None, [], 1, 9), {'epoch': 0, 'iter': 0})
-    with pytest.raises(OptionError, match='2 pictures make no batch of 3 for each of 2 processes'):
-        create({'world_size': 2}, logging.getLogger())
+def test_too_few_pictures_for_all_processes_are_one_sentence(tmp_path):
+    from basicsr_ganzoo.training.loaders import TrainingData
+
+    write_pairs(tmp_path, count=2)
+    folders = {f'dataroot_{kind}': str(tmp_path / kind) for kind in ('gt', 'lq')}
+    block = {'name': 'n', 'type': 'PairedFolderDataset', 'phase': 'train', 'scale': 4, 'gt_size': 32, **folders}
+    block.update(batch_size_per_gpu=2, num_worker_per_gpu=0, dataset_enlarge_ratio=1)
+    with pytest.raises(OptionError, match='2 pictures make no batch of 2 for each of 2 processes'):
+        TrainingData({'datasets': {'train': block}, 'world_size': 2, 'rank': 0})
 
 
 def test_several_processes_train_on_cpus(tmp_path):
@@ -198,7 +200,7 @@ def test_a_damaged_state_is_named(tmp_path, monkeypatch, capsys):
     assert stopped.value.code == 1
     output = capsys.readouterr()
     assert '4.state is damaged' in output.out
-    assert f'each state in {states} is damaged; remove them to start anew' in output.err
+    assert f'each state in {states} is damaged; start anew with --fresh, which sets this run aside' in output.err
 
 
 def test_a_run_that_was_killed_while_it_saved_resumes_from_the_state_before(tmp_path):

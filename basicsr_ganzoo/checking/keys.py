@@ -45,7 +45,7 @@ KNOWN = {
         *(key for key, home in HOMES.items() if home == 'train.'),
     ),
     'val': ('val_freq', 'save_img', 'metrics', 'pbar', 'suffix', 'tile'),
-    'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'),
+    'logger': ('print_freq', 'save_checkpoint_freq', 'keep_last', 'use_tb_logger', 'wandb'),
     'logger.wandb': ('project', 'resume_id'),
     'dist_params': ('backend', 'port'),
 }

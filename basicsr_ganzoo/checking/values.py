@@ -44,6 +44,7 @@ RULES = {
     'val.tile': NATURAL,
     'logger.print_freq': COUNT,
     'logger.save_checkpoint_freq': COUNT,
+    'logger.keep_last': SIZE,
     'logger.use_tb_logger': FLAG,
     'path.pretrain_network_g': FILE,
     'path.resume_state': FILE,

@@ -19,12 +19,16 @@ def report_mistakes(function, *args):
     """Call ``function``; print what it says of a user's mistake as one sentence. Returns the exit code."""
     from basicsr_ganzoo._compat import DependencyError, missing_package
     from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo.training.signals import Stopped
 
     try:
         function(*args)
     except (DependencyError, OptionError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.code
     except ModuleNotFoundError as error:
         sentence = missing_package(error)
         if not sentence:

@@ -35,6 +35,7 @@ class FolderDataset(torch.utils.data.Dataset):
     OPTIONS = {'dataset_enlarge_ratio': 'auto', 'io_backend': None}
     enlarges_itself = True
     repeats = 1  # how often an item comes in an epoch
+    seeds_itself = True  # our own training loop seeds each sample instead
 
     def __init__(self, opt):
         super().__init__()
@@ -68,7 +69,8 @@ class FolderDataset(torch.utils.data.Dataset):
         return len(self.items) * self.repeats
 
     def __getitem__(self, index):
-        self._draw_anew_in_each_epoch()
+        if self.seeds_itself:
+            self._draw_anew_in_each_epoch()
         return self.sample(self.items[range(len(self))[index] % len(self.items)])
 
     def sample(self, item):

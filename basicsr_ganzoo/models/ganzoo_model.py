@@ -15,7 +15,7 @@ from basicsr_ganzoo import _vgg
 from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_weights
 from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
-from basicsr_ganzoo._files import whole_file
+from basicsr_ganzoo._files import save_whole
 from basicsr_ganzoo._optimizers import build_optimizer
 from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number
 from basicsr_ganzoo._registry import register
@@ -23,6 +23,8 @@ from basicsr_ganzoo.checkpoints import load_checkpoint
 from basicsr_ganzoo.content import ContentLosses
 from basicsr_ganzoo.guard import BufferKeeper, StepGuard, check_finite, clip_gradients
 from basicsr_ganzoo.health.report import HealthReport
+from basicsr_ganzoo.training import distributed
+from basicsr_ganzoo.training.state import plain_numbers, random_states, rank_file, restore_random_states
 from basicsr_ganzoo.validation.model import ValidatingModel
 
 
@@ -55,6 +57,9 @@ class GANZooModel(ValidatingModel):
     The log has ``rho``, the norm of the GAN's gradient at the image over the content losses', the norm of each loss's
     (``grad_pix``, ``grad_gan``, ...) and of the networks' gradients (``grad_net_g``), and what the health report says.
     """
+
+    #: what our training loop adds to the training state: its place among the pictures
+    loop_state = None
 
     def __init__(self, opt):
         super(SRModel, self).__init__(opt)
@@ -273,25 +278,66 @@ class GANZooModel(ValidatingModel):
         super().save(epoch, current_iter)
 
     @master_only
+    def save_network(self, net, net_label, current_iter, param_key='params'):
+        """Save networks as BasicSR does, but the file is whole or not there.
+
+        Raises:
+            OptionError: it cannot be written.
+        """
+        nets, keys = (part if isinstance(part, list) else [part] for part in (net, param_key))
+        states = [self.get_bare_model(each).state_dict() for each in nets]
+        on_cpu = [{name: value.cpu() for name, value in state.items()} for state in states]
+        content = dict(zip(keys, on_cpu, strict=True))
+        name = f'{net_label}_{"latest" if current_iter == -1 else current_iter}.pth'
+        save_whole(content, Path(self.opt['path']['models']) / name)
+
     def save_training_state(self, epoch, current_iter):
-        """Save what a resume needs: BasicSR's keys, and the state of the adversaries. -1, the end, needs none."""
+        """Save all that a resume needs. -1, the end, needs none.
+
+        The first process saves BasicSR's keys and what is the same in all processes, and each process its own part;
+        the file ``.state`` comes last, so that where it is, the checkpoint is whole.
+
+        Raises:
+            OptionError: a file cannot be written.
+        """
         if current_iter == -1:
             return
-        state = {
+        folder, rank = Path(self.opt['path']['training_states']), self.opt['rank']
+        if rank:
+            save_whole(self._state_of_rank(), rank_file(folder, current_iter, rank))
+        distributed.wait()
+        if rank == 0:
+            save_whole(self._training_state(epoch, current_iter), folder / f'{current_iter}.state')
+        distributed.wait()
+
+    def _training_state(self, epoch, current_iter):
+        return {
             'epoch': epoch,
             'iter': current_iter,
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
             'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
             'adversaries': {label: adversary.state_dict() for label, adversary in self.adversaries.items()},
+            'bad_steps': self.guard.bad_steps,
+            'best_metric_results': plain_numbers(getattr(self, 'best_metric_results', {})),
+            'loop': self.loop_state,
+            'rank': self._state_of_rank(),
         }
-        with whole_file(Path(self.opt['path']['training_states']) / f'{current_iter}.state') as part:
-            torch.save(state, part)
+
+    def own_state(self):
+        """What one process has for itself, beside its random numbers: tensors and numbers by name."""
+        return {}
+
+    def load_own_state(self, state):
+        """Take over what :meth:`own_state` gave."""
+
+    def _state_of_rank(self):
+        return {'random': random_states(self.device), 'own': self.own_state()}
 
     def resume_training(self, resume_state):
         """Reload optimizers, schedulers and adversaries; of several adversaries also the networks.
 
         Raises:
-            OptionError: the state is of other adversaries, or of another order of them.
+            OptionError: the state is of other adversaries, or of another order of them, or of another optimizer.
         """
         saved = list(resume_state.get('adversaries', self.adversaries))
         if saved != list(self.adversaries):
@@ -301,12 +347,27 @@ class GANZooModel(ValidatingModel):
                 'with path.pretrain_network_g'
             )
         super().resume_training(resume_state)
+        paths = self.opt['path']
         for label, adversary in self.adversaries.items():
             if adversary.suffix:
-                path = Path(self.opt['path']['models']) / f'{label}_{resume_state["iter"]}.pth'
+                path = Path(paths.get('resumed_models', paths['models'])) / f'{label}_{resume_state["iter"]}.pth'
                 self.load_network(adversary.bare, str(path), label=label)
             adversary.load_state_dict(resume_state.get('adversaries', {}).get(label, {}))
+        self.guard.bad_steps = resume_state.get('bad_steps', 0)
+        self._take_best_metrics(resume_state.get('best_metric_results', {}))
         self.buffers.keep()
+
+    def _take_best_metrics(self, results):
+        """Those of other metrics than today's are of no use."""
+        metrics = set((self.opt.get('val') or {}).get('metrics') or {})
+        fitting = {name: record for name, record in results.items() if set(record) == metrics}
+        if fitting:
+            self.best_metric_results = fitting
+
+    def resume_rank(self, state):
+        """Go on with the random numbers, and what else one process has for itself, of a checkpoint."""
+        self.load_own_state(state['own'])
+        restore_random_states(state['random'], self.device)
 
 
 def own_numbers(numbers, suffix):

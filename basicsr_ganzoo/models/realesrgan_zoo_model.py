@@ -74,6 +74,15 @@ class DegradingModel(GANZooModel):
         gt, lq = paired_random_crop(gt, lq, self.gt_size, self.degradation.scale)
         self.lq, self.gt = self.pool(lq, gt)
 
+    def own_state(self):
+        """The pool of training pairs."""
+        return {'pool': self.pool.state_dict()} if self.high_order_degradation else {}
+
+    def load_own_state(self, state):
+        """Fill the pool with the pairs of a checkpoint, unless that had none."""
+        if self.high_order_degradation and 'pool' in state:
+            self.pool.load_state_dict(state['pool'], strict=False)
+
     def nondist_validation(self, *args):
         """Validate on the pairs of the data set."""
         self.is_train = False
@@ -98,7 +107,7 @@ class RealESRGANZooModel(DegradingModel):
     compare with a sharpened gt; lq is made from the sharpened gt in any case, and LDL compares with the plain gt.
 
     Differs from BasicSR: runs on any device; any batch size goes with any ``queue_size``; everything in which
-    :class:`GANZooModel` differs from SRGANModel. A checkpoint does not hold the pool: it is filled anew after a resume.
+    :class:`GANZooModel` differs from SRGANModel. A checkpoint holds the pool, and training goes on with it.
     """
 
     switches = {'l1_gt_usm': True, 'percep_gt_usm': True, 'gan_gt_usm': False}

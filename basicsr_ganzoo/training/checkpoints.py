@@ -1,0 +1,107 @@
+"""Checkpoints on the disk: the newest whole one, the networks that belong to it, and those that may go."""
+
+from pathlib import Path
+
+from basicsr_ganzoo._files import PART
+from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.checkpoints.files import read_file
+from basicsr_ganzoo.training import distributed
+from basicsr_ganzoo.training.state import load_file
+
+
+def state_to_resume(opt):
+    """The training state to go on from, the same in all processes, or None; its networks are set in ``opt['path']``.
+
+    Raises:
+        OptionError: the state that was asked for, or each of those that were found, is damaged or not there.
+    """
+    paths = opt['path']
+    path = distributed.of_first(_newest_whole, opt) if opt['auto_resume'] else paths['resume_state']
+    if not path:
+        paths['resume_state'] = None
+        return None
+    paths['resume_state'] = str(path)
+    state = _whole(opt, path)
+    _take_networks(opt, path, state['iter'])
+    return state
+
+
+def states_in(folder):
+    """The files of the training states in a folder, the newest first."""
+    found = [path for path in Path(folder).glob('*.state') if path.stem.isdecimal()]
+    return sorted(found, key=lambda path: int(path.stem), reverse=True)
+
+
+def _newest_whole(opt):
+    """The newest state that loads, and whose networks do; None where there is none at all."""
+    folder = opt['path']['training_states']
+    states = states_in(folder)
+    for path in states:
+        try:
+            _whole(opt, path)
+        except OptionError as error:
+            print(f'{error}; trying the state before')
+            continue
+        print(f'resuming from {path}')
+        return str(path)
+    if states:
+        raise OptionError(f'each state in {folder} is damaged; start anew with --fresh, which sets this run aside')
+    print(f'nothing to resume in {folder}')
+    return None
+
+
+def _whole(opt, path):
+    """The state, if it and the files of its networks are whole."""
+    state = load_file(path)
+    if not isinstance(state, dict) or 'iter' not in state:
+        raise OptionError(f'{path} is damaged: it is no training state')
+    for label in _labels(opt):
+        try:
+            read_file(_folder_of_networks(opt, path) / f'{label}_{state["iter"]}.pth')
+        except OptionError as error:
+            raise OptionError(f'{path} is damaged: {error}') from error
+    return state
+
+
+def _labels(opt):
+    """The stems of the files of all networks that come from the checkpoint."""
+    ignored = opt['path'].get('ignore_resume_networks') or ()
+    single = [key for key in opt if key.startswith('network_') and key not in ignored]
+    names = [f'net_{key.removeprefix("network_")}' for key in single]
+    return names + [f'net_d_{name}' for name in opt.get('adversaries') or {}]
+
+
+def _folder_of_networks(opt, state_path):
+    """The folder ``models`` beside the states, where BasicSR has it, or that of this run."""
+    beside = Path(state_path).resolve().parent.parent / 'models'
+    return beside if beside.is_dir() else Path(opt['path']['models'])
+
+
+def _take_networks(opt, state_path, iteration):
+    """Let the networks be built from the checkpoint, as BasicSR's ``check_resume`` does."""
+    paths, folder = opt['path'], _folder_of_networks(opt, state_path)
+    paths['resumed_models'] = str(folder)
+    for label in _labels(opt):
+        paths[f'pretrain_network_{label.removeprefix("net_")}'] = str(folder / f'{label}_{iteration}.pth')
+    for key in [key for key in paths if key.startswith('param_key') and paths[key] == 'params_ema']:
+        paths[key] = 'params'
+
+
+def remove_old(paths, iteration, keep):
+    """Remove the checkpoints before the last ``keep`` ones up to ``iteration``, which is whole.
+
+    A state goes before its networks, so that what is half removed does not look whole.
+    """
+    states = [path for path in states_in(paths['training_states']) if int(path.stem) <= iteration]
+    for state in states[keep:]:
+        number = state.stem
+        networks = Path(paths['models']).glob(f'net_*_{number}.pth')
+        for path in (state, *state.parent.glob(f'{number}.rank*'), *networks):
+            path.unlink(missing_ok=True)
+
+
+def remove_parts(paths):
+    """Remove what a run that was killed while it saved has left half written."""
+    for folder in (paths['training_states'], paths['models']):
+        for path in Path(folder).glob(f'{PART}*'):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,254 @@
+"""A run that was stopped, killed or damaged goes on, and ends with the very numbers of one that was not."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from _runs import degrading, output_of, paired, results, start, train, wait_for
+from _state import differences
+
+from basicsr_ganzoo.training.signals import StopRequest
+
+
+def iterations(output):
+    return [int(number) for number in re.findall(r'iter: +(\d+),', output)]
+
+
+KINDS = {'pairs': paired, 'degraded on the fly, with a pool': degrading}
+
+
+@pytest.fixture(scope='module', params=KINDS)
+def whole(request, tmp_path_factory):
+    """How to write the option file, and the results of a run that nothing has stopped."""
+    folder = tmp_path_factory.mktemp('whole')
+    code, output = train(KINDS[request.param](folder))
+    assert code == 0, output
+    return KINDS[request.param], results(folder, 10)
+
+
+def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_bits(whole, tmp_path):
+    write, expected = whole
+    path = write(tmp_path)
+    assert train(path, die_after=7)[0] == 9
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert 'iter: 4.' in output
+    assert 'not exactly' not in output
+    assert differences(expected, results(tmp_path, 10)) == []
+
+
+def test_the_number_of_workers_changes_nothing(whole, tmp_path):
+    write, expected = whole
+    code, output = train(write(tmp_path), '--force_yml', 'datasets:train:num_worker_per_gpu=0')
+    assert code == 0, output
+    assert differences(expected, results(tmp_path, 10)) == []
+
+
+# ---------------------------------------------------------------- stopping and killing
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_step_saves_it_and_says_how_to_go_on(number, code, tmp_path):
+    path = paired(tmp_path, total_iter=100000, logger__save_checkpoint_freq=100000)
+    process = start(path)
+    wait_for(path, 'iter:       3', process)
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == code
+    farewell = output_of(path).splitlines()[-1]
+    (state,) = (tmp_path / 'experiments/gan_x4/training_states').iterdir()
+    assert farewell == (f'stopped after iteration {state.stem} of 100000, saved as {state}; go on with --auto_resume')
+    assert 'Traceback' not in output_of(path)
+    code, output = train(path, '--auto_resume', '--force_yml', f'train:total_iter={int(state.stem) + 1}')
+    assert code == 0, output
+    assert f'iter: {state.stem}.' in output
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.number == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_ctrl_c_that_a_launcher_hands_on_counts_once():
+    with StopRequest(forwarded=True) as stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.number == signal.SIGINT
+
+
+KILLS = int(os.environ.get('GANZOO_KILLS', 5))
+
+
+def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_path):
+    """SIGKILL, in every other case while a checkpoint is written: it is saved after each iteration."""
+    changes = {'total_iter': 8 * KILLS, 'logger__save_checkpoint_freq': 1, 'logger__keep_last': 3}
+    whole = paired(tmp_path / 'whole', **changes)
+    assert train(whole)[0] == 0
+    path, moments, kills, saving = paired(tmp_path / 'killed', **changes), random.Random(0), 0, 0
+    while True:
+        process = start(path, *(['--auto_resume'] if kills else []))
+        if kills < KILLS:
+            wait_for(path, 'Training on', process)
+            time.sleep(moments.uniform(0.1, 1))
+            saving += until_it_saves(path.parent, process) if kills % 2 else 0
+            process.kill()
+            process.join()
+            kills += process.exitcode == -signal.SIGKILL
+        process.join(200)
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL, output_of(path)
+    assert kills == KILLS
+    assert saving
+    expected, found = (results(folder.parent, 'latest', state=8 * KILLS) for folder in (whole, path))
+    assert differences(expected, found) == []
+    states = tmp_path / 'killed/experiments/gan_x4/training_states'
+    assert sorted(state.stem for state in states.iterdir()) == [str(8 * KILLS - n) for n in (2, 1, 0)]
+
+
+def until_it_saves(folder, process):
+    """Wait for a file that is half written; False where none was caught."""
+    for _ in range(100000):
+        if list((folder / 'experiments').rglob('.part-*')):
+            return True
+        if not process.is_alive():
+            return False
+    return False
+
+
+# ---------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize('damage', ['half a state', 'half a network', 'no network', 'text'])
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(damage, trained, tmp_path):
+    path = copied(trained, tmp_path)
+    home = tmp_path / 'experiments/gan_x4'
+    victim = home / ('models/net_g_4.pth' if 'network' in damage else 'training_states/4.state')
+    content = {'no network': None, 'text': b'no state'}.get(damage, victim.read_bytes()[:1000])
+    victim.unlink()
+    if content:
+        victim.write_bytes(content)
+    expected = {'no network': 'is no file', 'text': 'is damaged'}.get(damage, 'damaged')
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert '4.state is damaged' in output
+    assert expected in output
+    assert 'iter: 2.' in output
+    assert 'resuming from' in output
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('trained')
+    path = paired(folder, total_iter=4, logger__save_checkpoint_freq=2, datasets__train__num_worker_per_gpu=0)
+    assert train(path)[0] == 0
+    return path
+
+
+def copied(path, folder):
+    shutil.copytree(path.parent / 'experiments', folder / 'experiments')
+    return Path(shutil.copy(path, folder))
+
+
+def test_a_run_that_is_there_is_neither_overwritten_nor_renamed_without_fresh(trained, tmp_path):
+    path = copied(trained, tmp_path)
+    home = tmp_path / 'experiments/gan_x4'
+    before = sorted(tmp_path.rglob('*'))
+    code, output = train(path)
+    assert code == 1
+    assert (
+        f'error: {home} holds a run up to iteration 4; go on with --auto_resume, start anew with --fresh, which sets '
+        'that run aside, or change name\n'
+    ) in output
+    assert sorted(set(tmp_path.rglob('*')) - {tmp_path / 'output.txt'}) == before
+    code, output = train(path, '--fresh')
+    assert code == 0, output
+    (archived,) = home.parent.glob('gan_x4_archived_*')
+    assert (archived / 'training_states/4.state').is_file()
+    assert len(iterations(output)) == 4
+
+
+def test_networks_without_a_state_are_not_overwritten(trained, tmp_path):
+    path = copied(trained, tmp_path)
+    shutil.rmtree(tmp_path / 'experiments/gan_x4/training_states')
+    for flags in ([], ['--auto_resume']):
+        code, output = train(path, *flags)
+        assert code == 1
+        assert 'holds net_g_latest.pth but no training state to go on from; start anew with --fresh' in output
+
+
+def test_fresh_and_auto_resume_contradict(trained, tmp_path):
+    code, output = train(copied(trained, tmp_path), '--fresh', '--auto_resume')
+    assert code == 1
+    assert '--fresh starts anew, but --auto_resume or path.resume_state goes on' in output
+
+
+def test_a_finished_run_has_nothing_left_to_do_and_can_be_made_longer(trained, tmp_path):
+    path = copied(trained, tmp_path)
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert 'all 4 iterations are done' in output
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=5')
+    assert code == 0, output
+    assert iterations(output) == [5]
+    assert (tmp_path / 'experiments/gan_x4/training_states/5.state').is_file()
+
+
+def test_a_state_of_basicsr_is_resumed_and_said_to_be_inexact(trained, tmp_path):
+    path = copied(trained, tmp_path)
+    file = tmp_path / 'experiments/gan_x4/training_states/4.state'
+    state = torch.load(file, weights_only=True)
+    keys = ('epoch', 'iter', 'optimizers', 'schedulers')
+    torch.save({key: state[key] for key in keys}, file)
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=6')
+    assert code == 0, output
+    assert iterations(output) == [5, 6]
+    assert 'going on, but not exactly as without a stop: the state has no random numbers' in output
+
+
+@pytest.mark.parametrize(
+    ('change', 'told'),
+    [
+        ('datasets:train:batch_size_per_gpu=3', 'batch_size was 2 and is 3'),
+        ('manual_seed=7', 'seed was 0 and is 7'),
+    ],
+)
+def test_what_makes_a_resume_inexact_is_named(change, told, trained, tmp_path):
+    code, output = train(copied(trained, tmp_path), '--auto_resume', '--force_yml', change, 'train:total_iter=6')
+    assert code == 0, output
+    assert told in output
+    assert iterations(output) == [5, 6]
+
+
+def test_a_full_disk_is_one_sentence_and_the_checkpoint_before_is_whole(tmp_path):
+    """A limit on the size of files stands for it: the networks fit, the state with the optimizers does not."""
+    path = paired(tmp_path, total_iter=4, logger__save_checkpoint_freq=2, datasets__train__num_worker_per_gpu=0)
+    assert train(path, '--force_yml', 'train:total_iter=2')[0] == 0
+    states = tmp_path / 'experiments/gan_x4/training_states'
+    size = (states / '2.state').stat().st_size
+    code, output = train(path, '--auto_resume', largest_file=size // 2)
+    assert code == 1
+    message = output[output.index('error: ') :]
+    assert message.startswith(f'error: cannot write {states}/4.state: ')
+    assert 'the checkpoint before is whole' in message
+    assert 'Traceback' not in output
+    assert [state.name for state in states.iterdir()] == ['2.state']
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert iterations(output) == [3, 4]
+
+
+def test_keep_last_has_to_be_a_whole_number(trained, tmp_path):
+    code, output = train(copied(trained, tmp_path), '--fresh', '--force_yml', 'logger:keep_last=0')
+    assert code == 1
+    assert 'logger.keep_last: this needs to be a whole number above 0, got 0' in output

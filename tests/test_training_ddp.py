@@ -1,0 +1,126 @@
+"""``ganzoo train`` in two processes, as torchrun starts them, on CPUs."""
+
+import os
+import signal
+
+import pytest
+import torch
+import yaml
+from _runs import output_of, paired, results, start_ranks, train, train_ranks, wait_for
+from _state import differences
+
+SGD = {'type': 'SGD', 'lr': 0.05}  # Adam would hide a gradient that is wrong by a factor
+#: without batch norm, whose statistics are those of one process's half
+NO_NORM = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2, 'norm': 'none'}
+
+
+def option_file(folder, batch=1, **changes):
+    none = dict.fromkeys(('train__d_reg_opt', 'train__gan_weight_opt'))
+    changes = {
+        'total_iter': 6,
+        'network_d': NO_NORM,
+        'train__optim_g': SGD,
+        'train__optim_d': SGD,
+        'datasets__train__batch_size_per_gpu': batch,
+        **none,
+        **changes,
+    }
+    path = paired(folder, **changes)
+    for kind in ('gt', 'lq'):  # an even number, which two processes shuffle as one does
+        (folder / 'data' / kind / '6.png').unlink()
+    return path
+
+
+@pytest.fixture(scope='module')
+def two(tmp_path_factory):
+    """The option file and the results of two processes that nothing has stopped."""
+    path = option_file(tmp_path_factory.mktemp('two'))
+    codes, output = train_ranks(path)
+    assert codes == [0, 0], output
+    return path, results(path.parent, 6)
+
+
+def test_two_processes_train_like_one_with_the_whole_batch(two, tmp_path):
+    path = option_file(tmp_path, batch=2)
+    code, output = train(path)
+    assert code == 0, output
+    expected, found = results(tmp_path, 6), two[1]
+    for name in ('net_g_6.pth', 'net_d_6.pth'):
+        for key, value in expected[name]['params'].items():
+            torch.testing.assert_close(found[name]['params'][key], value, rtol=1e-4, atol=1e-6)
+
+
+def test_they_take_total_iter_steps_and_say_what_a_step_is(two):
+    output = output_of(two[0])
+    assert 'Pictures in a step: 2' in output
+    assert 'iter:       6' in output
+    assert 'iter:       7' not in output
+
+
+def test_they_resume_to_the_same_bits(two, tmp_path):
+    path = option_file(tmp_path)
+    assert train_ranks(path, die_after=5)[0] == [9, 9]
+    codes, output = train_ranks(path, '--auto_resume')
+    assert codes == [0, 0], output
+    assert 'iter: 4.' in output
+    assert 'not exactly' not in output
+    assert differences(two[1], results(tmp_path, 6)) == []
+
+
+def test_another_number_of_processes_goes_on_and_is_said_to_be_inexact(tmp_path):
+    path = option_file(tmp_path, total_iter=4)
+    assert train_ranks(path)[0] == [0, 0]
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=6')
+    assert code == 0, output
+    assert 'not exactly as without a stop: processes was 2 and is 1' in output
+    assert 'iter:       6' in output
+    codes, output = train_ranks(path, '--auto_resume', '--force_yml', 'train:total_iter=8')
+    assert codes == [0, 0], output
+    assert 'processes was 1 and is 2' in output
+
+
+def test_a_signal_to_one_of_them_stops_and_saves_all(tmp_path):
+    path = option_file(tmp_path, total_iter=100000, logger__save_checkpoint_freq=100000)
+    processes = start_ranks(path)
+    wait_for(path, 'iter:       3', processes[0])
+    os.kill(processes[1].pid, signal.SIGTERM)
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [143, 143], output_of(path)
+    state, rank = sorted(
+        (tmp_path / 'experiments/gan_x4/training_states').iterdir(), key=lambda p: p.suffix == '.rank1'
+    )
+    assert (state.suffix, rank.suffix, rank.stem) == ('.state', '.rank1', state.stem)
+    assert 'Traceback' not in output_of(path)
+
+
+def test_one_that_dies_ends_the_other_with_a_sentence(tmp_path):
+    path = option_file(tmp_path, total_iter=100000)
+    processes = start_ranks(path)
+    wait_for(path, 'iter:       3', processes[0])
+    processes[1].kill()
+    processes[0].join(60)
+    assert processes[0].exitcode == 1, output_of(path)
+    assert 'error: another of the processes has ended' in output_of(path)
+    assert 'Traceback' not in output_of(path)
+
+
+def test_a_generator_with_buffers_and_without_average_validates_without_a_hang(tmp_path):
+    """DistributedDataParallel would wait for the buffers of the other process, which does not validate."""
+    own = tmp_path / 'own.py'
+    own.write_text(
+        'import torch\nfrom basicsr.utils.registry import ARCH_REGISTRY\n\n\n@ARCH_REGISTRY.register()\n'
+        'class NormedNet(torch.nn.Sequential):\n'
+        '    def __init__(self):\n'
+        '        up = torch.nn.Upsample(scale_factor=4)\n'
+        '        super().__init__(torch.nn.Conv2d(3, 3, 3, 1, 1), torch.nn.BatchNorm2d(3), up)\n'
+    )
+    path = option_file(tmp_path, total_iter=4)
+    opt = yaml.safe_load(path.read_text())
+    opt.update(imports=['own.py'], network_g={'type': 'NormedNet'}, val={'val_freq': 2, 'save_img': False})
+    opt['val']['metrics'] = {'psnr': {'type': 'calculate_psnr', 'crop_border': 4, 'test_y_channel': False}}
+    opt['train']['ema_decay'] = 0
+    path.write_text(yaml.safe_dump(opt))
+    codes, output = train_ranks(path)
+    assert codes == [0, 0], output
+    assert output.count('# psnr') == 2
