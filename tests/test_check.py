@@ -86,6 +86,20 @@ MISTAKES = {
         {'val__metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 4, 'test_y_chanel': True}}},
         'val.metrics.psnr.test_y_chanel: calculate_psnr has no option test_y_chanel (did you mean test_y_channel?)',
     ),
+    'a tile of no size': ({'val__tile': -4}, 'val.tile: this needs to be a whole number from 0, got -4'),
+    'a best of no metric': (
+        {'val__keep_best': {'metric': 'lpips'}},
+        "val.keep_best.metric: it needs to be one of val.metrics (psnr), got 'lpips'",
+    ),
+    'a best of no direction': (
+        {'val__keep_best': {'metric': 'psnr', 'better': 'more'}},
+        "val.keep_best.better: this needs to be higher or lower, got 'more'",
+    ),
+    'misspelt key of the best': (
+        {'val__keep_best': {'metric': 'psnr', 'beter': 'higher'}},
+        'val.keep_best.beter: nobody reads this key (did you mean better?)',
+    ),
+    'best as text': ({'val__keep_best': 'psnr'}, 'val.keep_best: this needs to be a mapping'),
     'misspelt key of wandb': ({'logger__wandb': {'projct': None}}, 'did you mean project'),
     'data set of another name': ({'datasets__test': {'type': 'X'}}, 'datasets.test: training knows train, val'),
     'a word for a number': ({'train__total_iter': 'many'}, 'train.total_iter: this needs to be a whole number above 0'),

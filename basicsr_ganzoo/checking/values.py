@@ -3,7 +3,18 @@
 from basicsr_ganzoo.checking import error, get, paths
 from basicsr_ganzoo.checking.keys import NUMBER
 
-MAPPINGS = ('datasets', 'path', 'train', 'val', 'logger', 'dist_params', 'val.metrics', 'logger.wandb', 'adversaries')
+MAPPINGS = (
+    'datasets',
+    'path',
+    'train',
+    'val',
+    'logger',
+    'dist_params',
+    'val.metrics',
+    'val.keep_best',
+    'logger.wandb',
+    'adversaries',
+)
 
 
 def is_number(value):
@@ -42,6 +53,8 @@ RULES = {
     'val.save_img': FLAG,
     'val.pbar': FLAG,
     'val.tile': NATURAL,
+    'val.preview': NATURAL,
+    'val.keep_best.better': ('higher or lower', lambda v: v in ('higher', 'lower')),
     'logger.print_freq': COUNT,
     'logger.save_checkpoint_freq': COUNT,
     'logger.keep_last': SIZE,

@@ -28,7 +28,7 @@ class HeldOut:
         self.real, self.fake = real, fake
 
     def take(self, real):
-        """Take in the middle of a validation picture (1, C, H, W), from any device, unless a training crop is larger."""
+        """Take in the middle of a validation picture (1, C, H, W), of any device, unless training crops are larger."""
         if not self.adversaries or self.real is None or _is_smaller(real, self.real):
             return
         self.waiting.append(_middle(real, self.real.shape[-2:]).to(self.real.device))

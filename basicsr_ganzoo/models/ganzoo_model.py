@@ -92,6 +92,7 @@ class GANZooModel(ValidatingModel):
         self.setup_schedulers()
         self.buffers = BufferKeeper(self.net_g, *(part for a in self.adversaries.values() for part in a.modules))
         self.health = HealthReport.of(self)
+        self.init_validation()
 
     def _check_numbers(self, train_opt):
         for key, least in (('net_d_iters', 1), ('net_d_init_iters', 0)):

@@ -12,15 +12,33 @@ from tqdm import tqdm
 
 from basicsr_ganzoo._options import OptionError, check_whole_number, lookup
 from basicsr_ganzoo.tiling import in_tiles
+from basicsr_ganzoo.validation.best import BestCheckpoint
+from basicsr_ganzoo.validation.previews import Previews
 
 
 class ValidatingModel(SRModel):
     """An SRModel whose validation goes in tiles (``val.tile``, in pixels of LQ) and leaves gt on the CPU.
 
-    Metrics that compare with gt are left out for a data set that has none. ``health`` is a health report or None.
+    Metrics that compare with gt are left out for a data set that has none. While training, ``val.preview`` and
+    ``val.keep_best`` ask for :class:`.previews.Previews` and a :class:`.best.BestCheckpoint`. ``health`` is a health
+    report or None.
     """
 
-    health = None
+    health = previews = keeper = None
+
+    def init_validation(self):
+        """Read what ``val`` says of training; the networks have the weights that training begins with.
+
+        Raises:
+            OptionError: a value is wrong.
+        """
+        self.previews = Previews.of(self)
+        self.keeper = BestCheckpoint.of(self)
+
+    @property
+    def best(self):
+        """The best validation so far as a plain dict: metric, better, data_set, value, iter; empty without one."""
+        return self.keeper.best if self.keeper else {}
 
     def validated_net(self):
         """The generator that is validated: the averaged one, if there is one, not wrapped for several GPUs."""
@@ -32,11 +50,12 @@ class ValidatingModel(SRModel):
         Raises:
             OptionError: the memory of the GPU does not suffice, or ``val.tile`` is no whole number.
         """
-        self.output = self._in_tiles(self.validated_net(), self.lq)
+        self.output = self.in_tiles(self.validated_net(), self.lq)
         if self.health and hasattr(self, 'gt') and self.gt.shape == self.output.shape:
             self.health.held_out.take(self.gt_gan)
 
-    def _in_tiles(self, net, image):
+    def in_tiles(self, net, image):
+        """What ``net``, in evaluation mode, makes of an image (N, C, H, W), in tiles as ``val.tile`` says."""
         tile = (self.opt.get('val') or {}).get('tile') or 0
         check_whole_number('val.tile', 'the side of a tile, in pixels of LQ,', tile, 0)
         was_training = net.training
@@ -62,7 +81,7 @@ class ValidatingModel(SRModel):
         data_set = dataloader.dataset.opt['name']
         self._forget_pictures()  # those of the training step
         scores = {}
-        for data in tqdm(dataloader, unit='image', disable=not self.opt['val'].get('pbar', False)):
+        for index, data in enumerate(tqdm(dataloader, unit='image', disable=not self.opt['val'].get('pbar', False))):
             name = Path(data['lq_path'][0]).stem
             visuals = self._run_on(data)
             images = {key: tensor2img([visuals[key]]) for key in ('result', 'gt') if key in visuals}
@@ -70,11 +89,15 @@ class ValidatingModel(SRModel):
                 imwrite(images['result'], str(self._picture_path(data_set, name, current_iter)))
             for metric, value in self._measure(images).items():
                 scores.setdefault(metric, []).append(value)
+            if self.previews and index < self.previews.count:
+                self.previews.take(self, data_set, f'{index:03d}_{name}', visuals, current_iter, tb_logger)
         if self.device.type == 'cuda':
             torch.cuda.empty_cache()  # of sizes that training does not have
         self._tell(data_set, scores, current_iter, tb_logger)
         if self.health:
             self.health.end_of_validation(data_set, current_iter, tb_logger)
+        if self.keeper:
+            self.keeper.take(self, data_set, self.metric_results, current_iter)
 
     def _run_on(self, data):
         self.feed_data({key: value for key, value in data.items() if key != 'gt'})

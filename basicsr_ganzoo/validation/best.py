@@ -1,0 +1,107 @@
+"""The checkpoint with the best validation, kept beside the newest ones."""
+
+from pathlib import Path
+
+import torch
+from basicsr.utils import get_root_logger
+
+from basicsr_ganzoo._files import whole_file
+from basicsr_ganzoo._options import OptionError, check_choice
+from basicsr_ganzoo.checkpoints.files import read_file
+from basicsr_ganzoo.guard import check_finite
+
+NAME = 'net_g_best.pth'
+
+
+class BestCheckpoint:
+    """Keeps the generator of the best validation so far as ``net_g_best.pth``, which also says what it was.
+
+    A resumed run goes on from what that file says, so that the two always agree, wherever the run was stopped.
+
+    Args:
+        metric: its key in ``val.metrics``.
+        better: ``higher`` or ``lower``.
+        data_set: the name of the data set that counts.
+        found: what the file of an earlier part of the run says, if there is one.
+    """
+
+    def __init__(self, metric, better, data_set, found=None):
+        self.metric, self.better, self.data_set = metric, better, data_set
+        fits = found and all(found.get(key) == value for key, value in self._what().items())
+        self.best = dict(found) if fits else {}
+
+    @classmethod
+    def of(cls, model):
+        """The one that ``val.keep_best`` asks for, or None.
+
+        Raises:
+            OptionError: its metric is not in ``val.metrics``, or ``better`` is neither word.
+        """
+        val = model.opt.get('val') or {}
+        block = val.get('keep_best')
+        if not block:
+            return None
+        metrics = val.get('metrics') or {}
+        try:
+            if not isinstance(block, dict) or set(block) - {'metric', 'better'}:
+                raise ValueError(f'val.keep_best needs to be a mapping with metric and better, got {block!r}')
+            check_choice('val.keep_best', 'metric', block.get('metric'), metrics)
+            better = block.get('better') or metrics[block['metric']].get('better', 'higher')
+            check_choice('val.keep_best', 'better', better, ('higher', 'lower'))
+        except ValueError as error:
+            raise OptionError(error) from error
+        return cls(block['metric'], better, _first_data_set(model.opt), _found(model.opt['path']))
+
+    def take(self, model, data_set, results, iteration):
+        """Save the generator if a validation was better than all before it; ``results`` are its metrics by name.
+
+        Raises:
+            DivergedError: a number of a network is not finite; nothing is saved.
+            OptionError: the file cannot be written.
+        """
+        if data_set != (self.data_set or data_set) or self.metric not in results:
+            return
+        value, before = float(results[self.metric]), self.best
+        if before and not (value > before['value'] if self.better == 'higher' else value < before['value']):
+            return
+        if value != value:
+            return
+        self.best = {**self._what(), 'value': value, 'iter': iteration}
+        self._save(model)
+        than = f' (before: {before["value"]:.4f} at iteration {before["iter"]})' if before else ''
+        get_root_logger().info(f'Saved {NAME}: {self.metric} {value:.4f} on {data_set} at iteration {iteration}{than}')
+
+    def _what(self):
+        return {'metric': self.metric, 'better': self.better, 'data_set': self.data_set}
+
+    def _save(self, model):
+        nets = {'params': model.net_g} | ({'params_ema': model.net_g_ema} if hasattr(model, 'net_g_ema') else {})
+        states = {}
+        for key, net in nets.items():
+            check_finite(model.get_bare_model(net), 'net_g')
+            state = model.get_bare_model(net).state_dict()
+            states[key] = {name: tensor.cpu() for name, tensor in state.items()}
+        path = Path(model.opt['path']['models']) / NAME
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as part:
+                torch.save({**states, 'best': self.best}, part)
+        except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
+            raise OptionError(f'cannot write {path}: {" ".join(str(error).split())}; make room there') from error
+
+
+def _first_data_set(opt):
+    blocks = [block for phase, block in (opt.get('datasets') or {}).items() if not phase.startswith('train')]
+    return blocks[0].get('name') if blocks else None
+
+
+def _found(paths):
+    """What an earlier part of the run kept, if this one goes on from it."""
+    path = Path(paths.get('models') or '.') / NAME
+    if not paths.get('resume_state') or not path.is_file():
+        return None
+    try:
+        return read_file(path).get('best')
+    except OptionError as error:
+        get_root_logger().warning(f'{error}; the best checkpoint is looked for anew')
+        return None
