@@ -15,6 +15,7 @@ KINDS = {
     'content_losses': 'LOSS_REGISTRY',
     'models': 'MODEL_REGISTRY',
     'data': 'DATASET_REGISTRY',
+    'metrics': 'METRIC_REGISTRY',
 }
 
 

@@ -102,6 +102,9 @@ def test_show_prints_a_block_that_builds(kind, name, capsys):
         assert block == {'model_type': name}
     elif kind == 'data':  # built, with pictures, in test_data.py
         assert [block['type'] for block in block['datasets'].values()] == [name]
+    elif kind == 'metrics':
+        (metric,) = block['val']['metrics'].values()
+        assert (metric['type'], metric['better']) == (name, 'lower')
     elif kind == 'archs':
         assert type(build(ARCH_REGISTRY, block['network_d'], 'network_d')).__name__ == name
         assert 'GFLOPs' in out

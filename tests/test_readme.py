@@ -129,6 +129,19 @@ def test_several_discriminators_train_as_the_readme_says(tmp_path, monkeypatch):
     assert {'net_d_unet_4.pth', 'net_d_texture_4.pth'} <= saved
 
 
+def test_a_run_validates_as_the_readme_says(tmp_path, monkeypatch):
+    (block,) = (yaml.safe_load(text)['val'] for text in blocks('yaml') if text.startswith('val:'))
+    assert block['metrics'].pop('lpips')['type'] in entries('metrics')  # pyiqa need not be here
+    path = write_option_file(tmp_path, val=block | {'val_freq': 4})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(['train', '-opt', str(path)])
+    assert not stopped.value.code
+    folder = tmp_path / 'experiments/gan_x4'
+    assert (folder / 'models/net_g_best.pth').is_file()
+    assert len(list((folder / 'visualization/preview/held_out').glob('*_4.png'))) == block['preview']
+
+
 @pytest.mark.parametrize('kind', ['regularizers', 'views', 'gan_weights', 'content_losses'])
 def test_everything_that_stabilises_is_named(kind):
     assert [name for name in entries(kind) if f'`{name}`' not in README] == []

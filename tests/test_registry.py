@@ -43,6 +43,7 @@ PUBLIC = {
     'gan_weights': {'GANWeightRamp', 'GANWeightTargetRho'},
     'content_losses': {'FeatureMatchingLoss', 'LRConsistencyLoss'},
     'models': {'GANZooModel', 'RealESRGANZooModel', 'RealESRNetZooModel'},
+    'metrics': {'calculate_lpips', 'calculate_dists'},
 }
 #: names that other plugins of BasicSR register
 REALESRGAN = {

@@ -1,12 +1,21 @@
 """What ``val`` asks for beside BasicSR's keys."""
 
+from importlib.util import find_spec
+
 from basicsr_ganzoo._options import did_you_mean
+from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.checking import error, get
 
 
 def check(opt):
-    """Findings about the best checkpoint."""
+    """Findings about the best checkpoint, and about metrics that need a package of their own."""
     yield from _best(opt)
+    for name, block in get(opt, 'val.metrics', {}).items():
+        kind = block.get('type') if isinstance(block, dict) else None
+        if kind in entries('metrics') and not find_spec('pyiqa'):
+            yield error(
+                f'val.metrics.{name}', f'{kind} needs the package pyiqa; pip install pyiqa, or remove the metric'
+            )
 
 
 def _best(opt):

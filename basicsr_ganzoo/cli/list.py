@@ -2,7 +2,7 @@
 
 import json
 
-KIND_NAMES = ('archs', 'losses', 'regularizers', 'views', 'gan_weights', 'content_losses', 'models', 'data')
+KIND_NAMES = ('archs', 'losses', 'regularizers', 'views', 'gan_weights', 'content_losses', 'models', 'data', 'metrics')
 
 
 def add_arguments(parser):

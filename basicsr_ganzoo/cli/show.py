@@ -74,6 +74,8 @@ def yaml_block(kind, name, entry):
     if kind == 'data':
         block = {key: value for key, value in entry.example().items() if value is not None}
         return yaml.safe_dump({'datasets': {block['name']: block}}, sort_keys=False)
+    if kind == 'metrics':
+        return yaml.safe_dump({'val': {'metrics': _metric_block(name, entry)}}, sort_keys=False)
     block = {'type': name}
     for parameter in inspect.signature(entry).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -88,6 +90,13 @@ def yaml_block(kind, name, entry):
     for key in reversed((BLOCKS.get(kind) or f'train.{_own_key(name)}').split('.')):
         block = {key: block}
     return yaml.safe_dump(block, sort_keys=False)
+
+
+def _metric_block(name, entry):
+    """A metric that a perceptual distance is, of which the lower is the better, under its short name."""
+    parameters = inspect.signature(entry).parameters.values()
+    options = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {name.removeprefix('calculate_'): {'type': name, **options, 'better': 'lower'}}
 
 
 def _own_key(name):
