@@ -112,9 +112,10 @@ def results(folder, iteration, state=None):
 def paired(folder, **changes):
     """GANZooModel on pairs, three batches in an epoch, with what has a memory: lazy R1, a held rho, spectral norm."""
     folder.mkdir(parents=True, exist_ok=True)
+    psnr = {'type': 'calculate_psnr', 'crop_border': 4, 'test_y_channel': False}
     changes = {
         'total_iter': 10,
-        'val': None,
+        'val': {'val_freq': 2, 'save_img': False, 'metrics': {'psnr': psnr}},
         'datasets__train__type': 'PairedFolderDataset',
         'datasets__train__dataset_enlarge_ratio': 1,
         'datasets__train__num_worker_per_gpu': 2,
@@ -135,6 +136,7 @@ def degrading(folder, **changes):
     sizes = {'gt_size': 32, 'crop_pad_size': 76, 'batch_size_per_gpu': 2, 'num_worker_per_gpu': 2}
     path = paired(folder, model_type='RealESRGANZooModel', **changes)
     opt = yaml.safe_load(path.read_text())
-    opt.update(gt_size=32, queue_size=6, degradation='real', datasets={'train': {**names, **sizes, 'use_rot': True}})
+    opt['datasets']['train'] = {**names, **sizes, 'use_rot': True}
+    opt.update(gt_size=32, queue_size=6, degradation='real')
     path.write_text(yaml.safe_dump(opt))
     return path

@@ -43,11 +43,34 @@ def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_bits(whole, tmp_pat
     assert differences(expected, results(tmp_path, 10)) == []
 
 
-def test_the_number_of_workers_changes_nothing(whole, tmp_path):
+@pytest.mark.parametrize('change', ['num_worker_per_gpu=0', 'prefetch_mode=cpu'])
+def test_how_pictures_are_loaded_changes_nothing(change, whole, tmp_path):
     write, expected = whole
-    code, output = train(write(tmp_path), '--force_yml', 'datasets:train:num_worker_per_gpu=0')
+    code, output = train(write(tmp_path), '--force_yml', f'datasets:train:{change}')
     assert code == 0, output
     assert differences(expected, results(tmp_path, 10)) == []
+
+
+def test_validation_changes_no_weight(tmp_path):
+    """PyTorch's loader draws from the random numbers of which the degradation is made."""
+    for name in ('with', 'without'):
+        code, output = train(degrading(tmp_path / name, **({} if name == 'with' else {'val': None})))
+        assert code == 0, output
+    one, other = (results(tmp_path / name, 10) for name in ('with', 'without'))
+    for name in ('net_g_10.pth', 'net_d_10.pth'):
+        assert differences(one[name], other[name]) == []
+
+
+def test_a_model_of_basicsr_trains_and_resumes_inexactly(tmp_path):
+    none = dict.fromkeys(('train__d_reg_opt', 'train__gan_weight_opt'))
+    gan = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0, 'loss_weight': 0.1}
+    path = paired(tmp_path, model_type='SRGANModel', train__gan_opt=gan, total_iter=6, **none)
+    assert train(path, die_after=5)[0] == 9
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert 'iter: 4.' in output
+    assert 'not exactly as without a stop' in output
+    assert iterations(output) == [5, 6]
 
 
 # ---------------------------------------------------------------- stopping and killing
@@ -246,6 +269,27 @@ def test_a_full_disk_is_one_sentence_and_the_checkpoint_before_is_whole(tmp_path
     code, output = train(path, '--auto_resume')
     assert code == 0, output
     assert iterations(output) == [3, 4]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(trained, tmp_path):
+    path = Path(shutil.copy(trained, tmp_path))
+    (tmp_path / 'experiments').write_text('a file')
+    code, output = train(path)
+    assert code == 1
+    assert 'error: cannot write there: ' in output
+    assert 'Traceback' not in output
+
+
+def test_the_root_of_the_experiments_is_one_place_for_writing_and_resuming(trained, tmp_path):
+    path = Path(shutil.copy(trained, tmp_path))
+    root = tmp_path / 'elsewhere'
+    assert train(path, '--force_yml', f'path:experiments_root={root}')[0] == 0
+    assert not (tmp_path / 'experiments').exists()
+    changes = (f'path:experiments_root={root}', 'train:total_iter=5')
+    code, output = train(path, '--auto_resume', '--force_yml', *changes)
+    assert code == 0, output
+    assert iterations(output) == [5]
+    assert (root / 'gan_x4/models/net_g_5.pth').is_file()
 
 
 def test_keep_last_has_to_be_a_whole_number(trained, tmp_path):

@@ -5,6 +5,7 @@ import time
 
 from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 
+from basicsr_ganzoo._pipeline import unchanged_randomness
 from basicsr_ganzoo.training import distributed
 from basicsr_ganzoo.training.checkpoints import remove_old
 from basicsr_ganzoo.training.console import progress_bar
@@ -40,6 +41,8 @@ class Loop:
             Stopped: SIGINT or SIGTERM came; the step was finished and saved.
         """
         begun = time.time()
+        if self.iteration:  # a stop came between the checkpoint and the validation, perhaps
+            self._validate_if_due()
         batches = self.data.batches(self.start, max(self.total - self.iteration, 0))
         with StopRequest(self.opt['dist']) as stop, self._bar() as self.show:
             for batch in batches:
@@ -77,7 +80,11 @@ class Loop:
     def _save_and_validate(self, stopping):
         if stopping or self._is_due(self.opt['logger']['save_checkpoint_freq']):
             self._save()
-        if not stopping and self.opt.get('val') and self._is_due(self.opt['val']['val_freq']):
+        if not stopping:
+            self._validate_if_due()
+
+    def _validate_if_due(self):
+        if self.opt.get('val') and self._is_due(self.opt['val']['val_freq']):
             self._validate()
 
     def _is_due(self, frequency):
@@ -100,11 +107,15 @@ class Loop:
             remove_old(self.opt['path'], self.iteration, keep)
 
     def _validate(self):
-        """Validate in the first process alone, for which its generator must not wait for those of the others."""
+        """Validate in the first process alone, for which its generator must not wait for those of the others.
+
+        The random numbers stay as they are, of which PyTorch's loader draws one: training is the same without it.
+        """
         wrapped, self.model.net_g = self.model.net_g, self.model.get_bare_model(self.model.net_g)
         try:
-            for loader in self.validation:
-                self.model.validation(loader, self.iteration, self.tb_logger, self.opt['val']['save_img'])
+            with unchanged_randomness():
+                for loader in self.validation:
+                    self.model.validation(loader, self.iteration, self.tb_logger, self.opt['val']['save_img'])
         finally:
             self.model.net_g = wrapped
         self.validated = self.iteration
