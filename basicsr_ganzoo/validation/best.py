@@ -1,11 +1,11 @@
 """The checkpoint with the best validation, kept beside the newest ones."""
 
+import math
 from pathlib import Path
 
-import torch
 from basicsr.utils import get_root_logger
 
-from basicsr_ganzoo._files import whole_file
+from basicsr_ganzoo._files import save_whole
 from basicsr_ganzoo._options import OptionError, check_choice
 from basicsr_ganzoo.checkpoints.files import read_file
 from basicsr_ganzoo.guard import check_finite
@@ -62,14 +62,15 @@ class BestCheckpoint:
         if data_set != (self.data_set or data_set) or self.metric not in results:
             return
         value, before = float(results[self.metric]), self.best
-        if before and not (value > before['value'] if self.better == 'higher' else value < before['value']):
-            return
-        if value != value:
+        if math.isnan(value) or (before and not self._is_better(value, before['value'])):
             return
         self.best = {**self._what(), 'value': value, 'iter': iteration}
         self._save(model)
         than = f' (before: {before["value"]:.4f} at iteration {before["iter"]})' if before else ''
         get_root_logger().info(f'Saved {NAME}: {self.metric} {value:.4f} on {data_set} at iteration {iteration}{than}')
+
+    def _is_better(self, value, than):
+        return value > than if self.better == 'higher' else value < than
 
     def _what(self):
         return {'metric': self.metric, 'better': self.better, 'data_set': self.data_set}
@@ -81,13 +82,7 @@ class BestCheckpoint:
             check_finite(model.get_bare_model(net), 'net_g')
             state = model.get_bare_model(net).state_dict()
             states[key] = {name: tensor.cpu() for name, tensor in state.items()}
-        path = Path(model.opt['path']['models']) / NAME
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as part:
-                torch.save({**states, 'best': self.best}, part)
-        except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
-            raise OptionError(f'cannot write {path}: {" ".join(str(error).split())}; make room there') from error
+        save_whole({**states, 'best': self.best}, Path(model.opt['path']['models']) / NAME)
 
 
 def _first_data_set(opt):
