@@ -134,6 +134,7 @@ class AdversaryBuilder:
             average=self._average(net),
             suffix=self.options.suffix,
             block=self.options.block,
+            precision=self.model.precision,
         )
 
     def _network(self):

@@ -1,43 +1,16 @@
 """One discriminator's whole part of a training step."""
 
+import contextlib
+import functools
+
 import torch
 from torch import nn
 
+from basicsr_ganzoo._adversary_parts import StockLoss, WithFeatures, statistics
 from basicsr_ganzoo._averaging import average_into
-from basicsr_ganzoo._logits import as_list, at_least_float32, detached, mean_pair_accuracy, share_above
-from basicsr_ganzoo.regularizers.base import DiscStep, image_gradient
-
-
-class StockLoss:
-    """BasicSR's ``GANLoss`` (or any loss with its call) as a loss that an :class:`Adversary` can use."""
-
-    def __init__(self, loss):
-        self.loss = loss
-
-    def d_loss(self, real, fake):
-        return self._mean(real, True, True), self._mean(fake, False, True)
-
-    def g_loss(self, real, fake):
-        return self._mean(fake, True, False)
-
-    def accuracy(self, real, fake):
-        middle = {'lsgan': 0.5, 'wgan': (real.mean() + fake.mean()) / 2}
-        boundary = middle.get(getattr(self.loss, 'gan_type', None), 0)
-        return share_above(real, boundary), 1 - share_above(fake, boundary)
-
-    def _mean(self, pred, target_is_real, is_disc):
-        return torch.stack([self.loss(p, target_is_real, is_disc=is_disc) for p in as_list(pred)]).mean()
-
-
-class WithFeatures(nn.Module):
-    """A discriminator whose forward pass gives its feature maps too: image -> (logits, maps)."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, image):
-        return self.net.features(image)
+from basicsr_ganzoo._logits import detached, mean_logit
+from basicsr_ganzoo.precision import Precision
+from basicsr_ganzoo.regularizers.base import DiscStep
 
 
 class Adversary:
@@ -45,6 +18,7 @@ class Adversary:
 
     D runs forward once on the real and once on the fake images; its loss and G's are both taken from these logits,
     which changes no number, because D's weights are the same in both halves of a step. Views come before D in both.
+    Where the loss judges real and fake apart, and nothing else needs both, the graph of one is freed before the other.
 
     Args:
         net_d: the discriminator, images (N, C, H, W) to raw logits (a tensor, or a list of one per scale); with
@@ -61,6 +35,7 @@ class Adversary:
         average: a copy of D that follows it as a moving average, and the decay: (network, decay).
         suffix: what the names of its numbers carry in the log of a training with several adversaries.
         block: of the option file in which its keys stand, with a dot, for messages.
+        precision: in which D runs; None is float32. Where a regularizer asks for it, a step is in float32 all the same.
     """
 
     def __init__(
@@ -78,6 +53,7 @@ class Adversary:
         average=None,
         suffix='',
         block='train.',
+        precision=None,
     ):
         self.net_d = net_d
         self.loss = loss if hasattr(loss, 'd_loss') else StockLoss(loss)
@@ -92,6 +68,7 @@ class Adversary:
         self.average = average
         self.suffix = suffix
         self.block = block
+        self.precision = precision or Precision()
         self.learns = True
 
     @property
@@ -118,11 +95,12 @@ class Adversary:
     def step(self, real, fake, train_g=True, iteration=0):
         """Play a step's games and update D: :meth:`play` and :meth:`update`."""
         gradient, log = self.play(real, fake, train_g, iteration)
+        self.finish()
         self.update()
         return gradient, log
 
-    def play(self, real, fake, train_g=True, iteration=0, probe=False):
-        """Play a step's games. D's gradients are left at its parameters, for :meth:`update`.
+    def play(self, real, fake, train_g=True, iteration=0, probe=False, share=1.0, first=True):
+        """Play a step's games. D's gradients are left at its parameters, for :meth:`finish` and :meth:`update`.
 
         Args:
             real: images (N, C, H, W).
@@ -130,20 +108,24 @@ class Adversary:
             train_g: also play G's game.
             iteration: of the training, for lazy regularizers and the weight.
             probe: also measure R1, which costs a backward pass through D.
+            share: of D's gradient in that of the step, where a step is several games.
+            first: whether this is the step's first game.
 
         Returns:
             The gradient of G's loss at ``fake`` (None without ``train_g``), and the log: 0-dim tensors by name.
         """
         due = {name: regularizer for name, regularizer in self.regularizers.items() if regularizer.is_due(iteration)}
-        needs_real, needs_fake = (any(getattr(r, f'needs_{s}_grad') for r in due.values()) for s in ('real', 'fake'))
-        real = real.detach().requires_grad_(needs_real or probe)
-        fake = fake.detach().requires_grad_(needs_fake or train_g)
-        step, maps = self._look(real, fake, iteration)
-        gradient, log = self._g_game(step, maps, fake) if train_g else (None, {})
-        if probe:
-            log['r1'] = image_gradient(step.real_pred, step.real, create_graph=False).square().sum(dim=1).mean() / 2
-        self._d_game(step, due, log)
+        self.learns = not (self.skip and self.skip.skips)
+        if first:
+            self.optimizer.zero_grad(set_to_none=True)
+        apart = getattr(self.loss, 'separable', False) and not due
+        play = self._play_apart if apart else functools.partial(self._play_at_once, due)
+        gradient, log = play(probe, real.detach(), fake.detach(), train_g, iteration, share)
         return gradient, {name: value.detach() for name, value in log.items()}
+
+    def finish(self):
+        """Take the scale of mixed precision out of D's gradients, when all games of a step are played."""
+        self.precision.unscale(self.parameters)
 
     def update(self):
         """Update D with the gradients that :meth:`play` left, unless it sits this step out."""
@@ -165,13 +147,12 @@ class Adversary:
 
     def judge(self, real, fake):
         """D's logits of images, behind its views, without any game: (real_pred, fake_pred)."""
-        step, _ = self._look(real, fake, 0)
-        return step.real_pred, step.fake_pred
+        real, fake = self._view(real, fake)
+        return self.logits(real), self.logits(fake)
 
-    def logits(self, image):
-        """D's logits of what it is shown."""
-        out = self.net_d(image)
-        return out[0] if self.feature_matching else out
+    def logits(self, image, exact=False):
+        """D's logits of what it is shown; ``exact`` in float32, whatever the precision of the training."""
+        return self._ask(image, exact)[0]
 
     def state_dict(self):
         """What a resume needs beside the network and the optimizer."""
@@ -192,21 +173,67 @@ class Adversary:
         if self.average:
             self.average[0].load_state_dict(state.get('average') or self.bare.state_dict())
 
-    def _look(self, real, fake, iteration):
+    def _view(self, real, fake):
         for view in self.views:
             real, fake = view(real, fake)
-        real_out, fake_out = self.net_d(real), self.net_d(fake)
-        maps = None
-        if self.feature_matching:
-            (real_out, real_maps), (fake_out, fake_maps) = real_out, fake_out
-            maps = [m.detach() for m in real_maps], fake_maps
-        return DiscStep(self.logits, real, fake, real_out, fake_out, iteration), maps
+        return real, fake
 
-    def _g_game(self, step, maps, fake):
+    def _ask(self, image, exact=False):
+        """D's logits and, for feature matching, its maps."""
+        out = self.precision.run(self.net_d, image, exact)
+        return out if self.feature_matching else (out, None)
+
+    def _play_at_once(self, due, probe, real, fake, train_g, iteration, share):
+        """Both graphs of D are alive together, for losses and regularizers that compare real and fake."""
+        needs_real, needs_fake = (any(getattr(r, f'needs_{s}_grad') for r in due.values()) for s in ('real', 'fake'))
+        exact = any(regularizer.full_precision for regularizer in due.values())
+        real, shown = real.requires_grad_(needs_real or probe), fake.requires_grad_(needs_fake or train_g)
+        real, fake = self._view(real, shown)
+        (real_pred, real_maps), (fake_pred, fake_maps) = self._ask(real, exact), self._ask(fake, exact)
+        step = DiscStep(functools.partial(self.logits, exact=exact), real, fake, real_pred, fake_pred, iteration)
+        gradient, log = self._g_game(step, real_maps, fake_maps, shown) if train_g else (None, {})
+        if probe:
+            log['r1'] = self._r1(real_pred, real)
+        log['l_d_real'], log['l_d_fake'] = self.loss.d_loss(real_pred, fake_pred)
+        self._observe_game(log, real_pred, fake_pred)
+        if self.learns:
+            charges = self._charge(due, step, log)
+            total = sum([log['l_d_real'], log['l_d_fake'], *charges])
+            # Naming the inputs spares the gradient at the image, which D's game has no use for.
+            self.precision.backward(total, share, self.parameters)
+        return gradient, log
+
+    def _play_apart(self, probe, real, fake, train_g, iteration, share):
+        """The graph of D's answer to real is gone before it is asked about fake."""
+        real, shown = real.requires_grad_(probe), fake.requires_grad_(train_g)
+        real, fake = self._view(real, shown)
+        # Several processes exchange the gradients once, after the second half.
+        with getattr(self.net_d, 'no_sync', contextlib.nullcontext)(), torch.set_grad_enabled(self.learns or probe):
+            real_pred, real_maps = self._ask(real)
+            r1 = {'r1': self._r1(real_pred, real)} if probe else {}
+            l_d_real = self.loss.d_loss(real_pred, detached(real_pred))[0]
+            if self.learns:
+                self.precision.backward(l_d_real, share, self.parameters)
+        real_pred = detached(real_pred)
+        fake_pred, fake_maps = self._ask(fake)
+        step = DiscStep(self.logits, real, fake, real_pred, fake_pred, iteration)
+        gradient, log = self._g_game(step, real_maps, fake_maps, shown) if train_g else (None, {})
+        log.update(r1)
+        log['l_d_real'], log['l_d_fake'] = l_d_real, self.loss.d_loss(real_pred, fake_pred)[1]
+        self._observe_game(log, real_pred, fake_pred)
+        if self.learns:
+            self.precision.backward(log['l_d_fake'], share, self.parameters)
+        return gradient, log
+
+    def _r1(self, real_pred, real):
+        gradient = self.precision.gradient(mean_logit(real_pred).sum(), real, retain_graph=True)
+        return gradient.flatten(1).square().sum(dim=1).mean() / 2
+
+    def _g_game(self, step, real_maps, fake_maps, fake):
         log = {'l_g_gan': self.loss.g_loss(detached(step.real_pred), step.fake_pred)}
-        if maps:
-            log['l_g_fm'] = self.feature_matching(*maps)
-        (gradient,) = torch.autograd.grad(sum(log.values()), fake, retain_graph=True)
+        if self.feature_matching:
+            log['l_g_fm'] = self.feature_matching([m.detach() for m in real_maps], fake_maps)
+        gradient = self.precision.gradient(sum(log.values()), fake, retain_graph=True)
         if self.weight:
             log['w_gan'] = gradient.new_full((), self.weight.factor(step.iteration))
             if hasattr(self.weight, 'most'):
@@ -214,36 +241,17 @@ class Adversary:
             gradient = gradient * log['w_gan']
         return gradient, log
 
-    def _d_game(self, step, due, log):
-        log['l_d_real'], log['l_d_fake'] = self.loss.d_loss(step.real_pred, step.fake_pred)
-        log.update(_statistics(self.loss, step))
-        self.learns = not (self.skip and self.skip.skips)
+    def _observe_game(self, log, real_pred, fake_pred):
+        log.update(statistics(self.loss, real_pred, fake_pred))
         if self.skip:
-            log['dlearns'] = step.real.new_full((), float(self.learns))
-        if not self.learns:
-            return
+            log['dlearns'] = log['l_d_real'].new_full((), float(self.learns))
+
+    def _charge(self, due, step, log):
+        """What the regularizers charge, for D's loss; without laziness' factor in the log."""
         charges = {name: regularizer(step) for name, regularizer in due.items()}
         plain = {f'l_d_{name}': charge / due[name].interval for name, charge in charges.items()}
         if plain:
             game = log['l_d_real'].detach().abs() + log['l_d_fake'].detach().abs()
             log['reg_share'] = sum(plain.values()) / game.clamp_min(torch.finfo(game.dtype).tiny)
         log.update(plain)
-        self.optimizer.zero_grad(set_to_none=True)
-        # Naming the inputs spares the gradient at the image, which D's game has no use for.
-        torch.autograd.backward(sum([log['l_d_real'], log['l_d_fake'], *charges.values()]), inputs=self.parameters)
-
-
-@torch.no_grad()
-def _statistics(loss, step):
-    """What the logits tell of D: their means, the shares that it judges rightly, and the largest of them."""
-    real, fake = ([at_least_float32(p) for p in as_list(pred)] for pred in (step.real_pred, step.fake_pred))
-    rightly = torch.stack([torch.stack(loss.accuracy(r, f)) for r, f in zip(real, fake, strict=True)]).mean(dim=0)
-    return {
-        'out_d_real': torch.stack([r.mean() for r in real]).mean(),
-        'out_d_fake': torch.stack([f.mean() for f in fake]).mean(),
-        'acc_d_real': rightly[0],
-        'acc_d_fake': rightly[1],
-        'acc_pair': mean_pair_accuracy(real, fake),
-        'gap': torch.stack([r.mean() - f.mean() for r, f in zip(real, fake, strict=True)]).mean(),
-        'max_logit': torch.stack([x.abs().max() for x in (*real, *fake)]).max(),
-    }
+        return charges.values()

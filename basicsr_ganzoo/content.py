@@ -6,6 +6,7 @@ from basicsr.losses.loss_util import get_refined_artifact_map
 from basicsr_ganzoo._options import OptionError, call_parameters
 from basicsr_ganzoo.losses.adversarial_loss import AdversarialLoss
 from basicsr_ganzoo.regularizers.base import Regularizer
+from basicsr_ganzoo.speed import PerceptualNetwork
 
 LDL_WINDOW = 7  # side in pixels of the window in which LDL measures the variance of residuals (arXiv:2203.09195)
 #: keys of ``train`` that end with _opt and are no content loss of their own
@@ -30,7 +31,7 @@ class ContentLosses:
     the SR image, and perhaps a weight, as BasicSR's WeightedTVLoss, is called with that alone.
 
     Args:
-        model: has lq, gt, gt_pix, gt_percep, adversaries and, for LDL, net_g_ema.
+        model: has lq, gt, gt_pix, gt_percep, adversaries, speed, precision and, for LDL, net_g_ema.
     """
 
     def __init__(self, model):
@@ -39,6 +40,10 @@ class ContentLosses:
         self.pixel, self.ldl, self.perceptual = (
             model.build_loss(train_opt.get(key), f'train.{key}') for key in ('pixel_opt', 'ldl_opt', 'perceptual_opt')
         )
+        if self.perceptual and model.speed.changes_networks:
+            self.perceptual = model.speed.lay_out(self.perceptual)
+            if isinstance(getattr(self.perceptual, 'vgg', None), torch.nn.Module):
+                self.perceptual.vgg = PerceptualNetwork(self.perceptual.vgg, model.precision)
         self.detach_ldl_map = train_opt.get('ldl_detach_map', True)
         self.further = dict(self._build_further(key) for key in further_losses(train_opt) if train_opt[key])
         if self.ldl and not model.ema_decay > 0:
@@ -89,7 +94,7 @@ class ContentLosses:
     def _artifact_map(self, sr):
         """LDL's map of artifacts. It is a weight without a gradient, unless ``ldl_detach_map: false``."""
         with torch.no_grad():
-            ema = self.model.net_g_ema(self.model.lq)
+            ema = self.model.precision.run(self.model.net_g_ema, self.model.lq)
         return get_refined_artifact_map(self.model.gt, sr.detach() if self.detach_ldl_map else sr, ema, LDL_WINDOW)
 
 

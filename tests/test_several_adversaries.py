@@ -147,7 +147,7 @@ def test_each_takes_its_own_pretrained_file(tmp_path):
 
 def test_memory_is_that_of_the_largest_and_not_the_sum():
     """Bytes that autograd keeps for the backward pass, at the peak of a step."""
-    big = {**UNET, 'network_d': {'type': 'UNetSNDiscriminator', 'num_feat': 8}}
+    big = {**UNET, 'network_d': {'type': 'UNetSNDiscriminator', 'num_feat': 16}}
     other = {**PATCH, 'network_d': {'type': 'PatchGANDiscriminator', 'num_feat': 48, 'num_layers': 2}}
     peaks = {}
     for name, adversaries in {'a': {'a': big}, 'b': {'b': other}, 'both': {'a': big, 'b': other}}.items():

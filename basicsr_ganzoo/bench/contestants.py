@@ -13,6 +13,7 @@ from basicsr_ganzoo.content import further_losses
 from basicsr_ganzoo.losses import adversarial_loss as ours
 from basicsr_ganzoo.models.ganzoo_model import GANZooModel
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
+from basicsr_ganzoo.speed import KEYS as SPEED_KEYS
 
 GAN_TYPES = {
     ours.VanillaGANLoss: 'vanilla',
@@ -26,7 +27,6 @@ ONLY_OURS = (
     *('d_reg_opt', 'views', 'feature_matching_opt', 'gan_weight_opt', 'grad_clip_g', 'grad_clip_d', 'health_opt'),
     *('net_d_weight_clip', 'net_d_freeze', 'net_d_ema_decay', 'net_d_skip_accuracy'),
 )
-SPEED_KEYS = ()
 
 
 def own_options(opt):

@@ -13,6 +13,7 @@ from basicsr_ganzoo.checking import error, get, warning
 from basicsr_ganzoo.data._base import PIPELINE_KEYS, FolderDataset
 from basicsr_ganzoo.degradations.second_order import KEYS as DEGRADATION_KEYS
 from basicsr_ganzoo.models.realesrgan_zoo_model import OTHER_KEYS, DegradingModel
+from basicsr_ganzoo.speed import KEYS as SPEED_KEYS
 
 #: what BasicSR's pipeline reads without asking whether it is there
 NEEDED = (
@@ -41,7 +42,7 @@ KNOWN = {
     'train': (
         *('ema_decay', 'optim_g', 'optim_d', 'scheduler', 'total_iter', 'warmup_iter', 'net_d_iters'),
         *('net_d_init_iters', 'pixel_opt', 'perceptual_opt', 'ldl_opt', 'ldl_detach_map', 'grad_clip_g'),
-        *('max_bad_steps', 'health_opt'),
+        *('max_bad_steps', 'health_opt', *SPEED_KEYS),
         *(key for key, home in HOMES.items() if home == 'train.'),
     ),
     'val': ('val_freq', 'save_img', 'metrics', 'pbar', 'suffix', 'tile', 'preview', 'keep_best'),

@@ -2,6 +2,7 @@
 
 from basicsr_ganzoo.checking import error, get, paths
 from basicsr_ganzoo.checking.keys import NUMBER
+from basicsr_ganzoo.precision import DTYPES
 
 MAPPINGS = (
     'datasets',
@@ -65,6 +66,10 @@ RULES = {
     'train.grad_clip_g': ('a number above 0', lambda v: is_number(v) and v > 0),
     'train.max_bad_steps': SIZE,
     'train.ldl_detach_map': FLAG,
+    'train.amp': ('bf16, fp16 or off', lambda v: v is False or v in list(DTYPES)),
+    'train.channels_last': FLAG,
+    'train.accumulate': SIZE,
+    'train.grad_checkpoint': FLAG,
 }
 ADVERSARY_RULES = {
     'pretrain_network_d': FILE,

@@ -70,6 +70,11 @@ class AdversarialLoss(nn.Module):
     def relativistic(self):
         return self.pairing != 'plain'
 
+    @property
+    def separable(self):
+        """Whether each of D's losses depends on one side alone, so that their graphs need not be alive together."""
+        return not self.relativistic and type(self).d_loss is AdversarialLoss.d_loss
+
     def d_loss(self, real, fake):
         """D's losses ``(l_d_real, l_d_fake)`` of its logits on real and on fake images."""
 

@@ -23,9 +23,15 @@ from basicsr_ganzoo.checkpoints import load_checkpoint
 from basicsr_ganzoo.content import ContentLosses
 from basicsr_ganzoo.guard import BufferKeeper, StepGuard, check_finite, clip_gradients
 from basicsr_ganzoo.health.report import HealthReport
+from basicsr_ganzoo.micro_batches import combine, micro_batches
+from basicsr_ganzoo.precision import Precision
+from basicsr_ganzoo.speed import SpeedOptions
 from basicsr_ganzoo.training import distributed
 from basicsr_ganzoo.training.state import plain_numbers, random_states, rank_file, restore_random_states
 from basicsr_ganzoo.validation.model import ValidatingModel
+
+#: norms of the gradients at the image that the content losses and the adversaries have; ``rho`` is told of them
+BOTH = ('grad_all_content', 'grad_all_gan')
 
 
 @register(MODEL_REGISTRY)
@@ -49,6 +55,13 @@ class GANZooModel(ValidatingModel):
         net_d_ema_decay: also save D's moving average, as params_ema.
         net_d_skip_accuracy: D sits steps out while it judges a larger share rightly.
         max_bad_steps (10): so many steps in a row that are not finite stop the training; single ones are skipped.
+        amp: bf16 or fp16, the precision of the passes through G, D and the perceptual network; losses, penalties, norms
+            of gradients and averages stay float32, and D is float32 where a gradient penalty is due. fp16 has a loss
+            scale: a step that is not finite lowers it, and counts as bad only at a scale of 1.
+        channels_last: true orders these networks' weights and maps so, which changes numbers by rounding alone.
+        accumulate: so many parts, one after the other, make a batch: the same gradients, less memory. Batch norm,
+            LeCam and the means of pairing: average and batch_average then see one part at a time.
+        grad_checkpoint: true computes the blocks of G's body (RRDBNet, MSRResNet) anew in the backward pass.
         health_opt: false, or freq (100), probe_freq (1000) and hold (1000), in iterations, of the health report.
 
     Instead of one ``network_d``, ``adversaries`` at the top level holds several by name, each with these keys of D and
@@ -63,7 +76,10 @@ class GANZooModel(ValidatingModel):
 
     def __init__(self, opt):
         super(SRModel, self).__init__(opt)
-        self.net_g = self.model_to_device(build(ARCH_REGISTRY, opt['network_g'], 'network_g'))
+        self.speed = SpeedOptions.of(opt)
+        self.precision = Precision(self.speed.amp, self.device)
+        net_g = build(ARCH_REGISTRY, opt['network_g'], 'network_g')
+        self.net_g = self.model_to_device(self.speed.checkpointed(net_g))
         self.print_network(self.net_g)
         self._load_pretrained(self.net_g, 'g', self.opt['path'].get('param_key_g', 'params'))
         if self.is_train:
@@ -105,7 +121,8 @@ class GANZooModel(ValidatingModel):
 
     def _init_ema(self):
         get_root_logger().info(f'Use Exponential Moving Average with decay: {self.ema_decay}')
-        self.net_g_ema = build(ARCH_REGISTRY, self.opt['network_g'], 'network_g').to(self.device).eval()
+        net = build(ARCH_REGISTRY, self.opt['network_g'], 'network_g').to(self.device)
+        self.net_g_ema = self.speed.lay_out(net).eval()
         self.net_g_ema.requires_grad_(False)
         param_keys = ['params_ema', self.opt['path'].get('param_key_g', 'params')]
         if not self._load_pretrained(self.net_g_ema, 'g', param_keys):
@@ -143,7 +160,7 @@ class GANZooModel(ValidatingModel):
         D comes with ``sync_buffers=False``: its two forwards share one backward, which must not see buffers that a
         broadcast has overwritten in between. Its buffers start as those of rank 0, and SN keeps them equal.
         """
-        net = net.to(self.device)
+        net = self.speed.lay_out(net.to(self.device))
         if not self.opt['dist']:
             return DataParallel(net) if self.opt['num_gpu'] > 1 else net
         for buffer in net.buffers():
@@ -176,8 +193,33 @@ class GANZooModel(ValidatingModel):
 
     def optimize_parameters(self, current_iter):
         train_g = current_iter % self.net_d_iters == 0 and current_iter > self.net_d_init_iters
+        for optimizer in self.optimizers:  # already here, so that their bytes are free while the graphs are alive
+            optimizer.zero_grad(set_to_none=True)
+        logs, outputs = [], []
+        for index in micro_batches(self, self.speed.accumulate):
+            logs.append(self._play(current_iter, train_g, first=index == 0))
+            outputs.append(self.output)
+        self.output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        log = combine(logs)
+        self._finish_gradients(train_g, log)
+        if self.health:
+            log.update(self.health.measure(self.output, self.lq, self.gt_pix, current_iter))
+            self.health.held_out.remember(self.gt_gan, self.output)
+        self.log_dict = self._numbers(log)
+        if self.guard.accepts(self.log_dict, current_iter):
+            self.precision.accept()
+            self._update(train_g)
+            if self.health:
+                self.log_dict.update(self.health.observe(self.log_dict, current_iter))
+        else:
+            self.buffers.restore()
+            if not self.precision.forgives(current_iter):
+                self.guard.complain(self.log_dict, current_iter)
+
+    def _play(self, current_iter, train_g, first):
+        """Play all games of a batch, or of a part of one, and add their gradients. Returns the log."""
         with torch.set_grad_enabled(train_g):
-            sr = self.net_g(self.lq)
+            sr = self.precision.run(self.net_g, self.lq)
         if sr.shape != self.gt.shape:
             raise OptionError(
                 f'the generator makes {_size(sr)} pixels from {_size(self.lq)}, but gt has {_size(self.gt)}; '
@@ -186,20 +228,13 @@ class GANZooModel(ValidatingModel):
         self.output = sr.detach()
         log = OrderedDict()
         content = self._play_content(log) if train_g else None
-        gan = self._play_adversaries(current_iter, train_g, log)
+        gan = self._play_adversaries(current_iter, train_g, log, first)
         if train_g:
-            self._differentiate_g(sr, content, gan, log)
-        if self.health:
-            log.update(self.health.measure(self.output, self.lq, self.gt_pix, current_iter))
-            self.health.held_out.remember(self.gt_gan, self.output)
-        self.log_dict = self._numbers(log)
-        if self.guard.accepts(self.log_dict, current_iter):
-            self._update(train_g)
-            if self.health:
-                self.log_dict.update(self.health.observe(self.log_dict, current_iter))
-        else:
-            self.buffers.restore()
-            self.guard.complain(self.log_dict, current_iter)
+            gradients = [g for g in (content, gan) if g is not None]
+            if len(gradients) == 2:
+                log.update(zip(BOTH, (gradient.norm() for gradient in gradients), strict=True))
+            sr.backward(sum(gradients) * (self.precision.scale / self.speed.accumulate))
+        return log
 
     # What the pixel loss, the perceptual loss and the adversaries compare with; a model may give each its own.
     gt_pix = gt_percep = gt_gan = property(lambda self: self.gt)
@@ -208,35 +243,41 @@ class GANZooModel(ValidatingModel):
         sr = self.output.detach().requires_grad_()
         total = None
         for name, losses in self.content.terms(sr):
-            (gradient,) = torch.autograd.grad(sum(losses.values()), sr)
+            gradient = self.precision.gradient(sum(losses.values()), sr)
             log.update((key, loss.detach()) for key, loss in losses.items())
             log[f'grad_{name}'] = gradient.norm()
             total = gradient if total is None else total + gradient
         return total
 
-    def _play_adversaries(self, current_iter, train_g, log):
+    def _play_adversaries(self, current_iter, train_g, log, first=True):
         total = None
         probe = bool(self.health and self.health.probes(current_iter))
         for adversary in self.adversaries.values():
-            gradient, numbers = adversary.play(self.gt_gan, self.output, train_g, current_iter, probe)
+            share = 1 / self.speed.accumulate
+            gradient, numbers = adversary.play(self.gt_gan, self.output, train_g, current_iter, probe, share, first)
             if train_g:
                 numbers['grad_gan'] = gradient.norm()
                 total = gradient if total is None else total + gradient
-            if adversary.learns:
-                numbers['grad_net_d'] = clip_gradients(adversary.parameters, adversary.grad_clip)
             log.update((f'{key}{adversary.suffix}', value) for key, value in numbers.items())
         return total
 
-    def _differentiate_g(self, sr, content, gan, log):
-        if content is not None and gan is not None:
-            norm = content.norm().clamp_min(torch.finfo(content.dtype).tiny)
-            log['rho'] = gan.norm() / norm
+    def _finish_gradients(self, train_g, log):
+        """Clip the gradients of a step, which are whole now, and tell how large they are."""
+        for adversary in self.adversaries.values():
+            if adversary.learns:
+                adversary.finish()
+                norm = clip_gradients(adversary.parameters, adversary.grad_clip)
+                log[f'grad_net_d{adversary.suffix}'] = norm
+        if BOTH[0] in log:
+            content, gan = (log.pop(key) for key in BOTH)
+            content = content.clamp_min(torch.finfo(content.dtype).tiny)
+            log['rho'] = gan / content
             for adversary in self.adversaries.values():
                 if adversary.suffix:
-                    log[f'rho{adversary.suffix}'] = log[f'grad_gan{adversary.suffix}'] / norm
-        self.optimizer_g.zero_grad(set_to_none=True)
-        sr.backward(sum(g for g in (content, gan) if g is not None))
-        log['grad_net_g'] = clip_gradients(self.net_g.parameters(), self.opt['train'].get('grad_clip_g'))
+                    log[f'rho{adversary.suffix}'] = log[f'grad_gan{adversary.suffix}'] / content
+        if train_g:
+            self.precision.unscale(self.net_g.parameters())
+            log['grad_net_g'] = clip_gradients(self.net_g.parameters(), self.opt['train'].get('grad_clip_g'))
 
     def _numbers(self, log):
         """The step's numbers as floats, averaged over all ranks: the step's one wait for the device."""
@@ -261,6 +302,14 @@ class GANZooModel(ValidatingModel):
         average_into(self.net_g_ema, decay, self.net_g)
 
     # ---------------------------------------------------------------- saving and resuming
+
+    def extra_state(self):
+        """What a resume needs beside networks, optimizers, schedulers and adversaries: the loss scale of fp16."""
+        return {'precision': self.precision.state_dict()}
+
+    def load_extra_state(self, state):
+        """Take over what :meth:`extra_state` gave, as far as it is there."""
+        self.precision.load_state_dict(state.get('precision', {}))
 
     def save(self, epoch, current_iter):
         """Save the networks and, unless ``current_iter`` is -1 (the end), the training state, as BasicSR does.
@@ -322,6 +371,7 @@ class GANZooModel(ValidatingModel):
             'best_metric_results': plain_numbers(getattr(self, 'best_metric_results', {})),
             'loop': self.loop_state,
             'rank': self._state_of_rank(),
+            **self.extra_state(),
         }
 
     def own_state(self):
@@ -356,6 +406,7 @@ class GANZooModel(ValidatingModel):
             adversary.load_state_dict(resume_state.get('adversaries', {}).get(label, {}))
         self.guard.bad_steps = resume_state.get('bad_steps', 0)
         self._take_best_metrics(resume_state.get('best_metric_results', {}))
+        self.load_extra_state(resume_state)
         self.buffers.keep()
 
     def _take_best_metrics(self, results):

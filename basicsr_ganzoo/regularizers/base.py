@@ -39,6 +39,8 @@ class Regularizer(nn.Module):
 
     #: whether ``penalty`` differentiates ``real_pred`` at ``real``, or ``fake_pred`` at ``fake``
     needs_real_grad = needs_fake_grad = False
+    #: whether D runs in float32 in a step that is due, also with ``train.amp``: what gradients and differences need
+    full_precision = True
 
     def __init__(self, loss_weight=1.0, interval=1):
         super().__init__()

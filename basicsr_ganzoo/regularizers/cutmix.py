@@ -46,6 +46,8 @@ class CutMixConsistency(Regularizer):
         OptionError: D gives no map.
     """
 
+    full_precision = False
+
     def penalty(self, step):
         real_maps, fake_maps = _maps(step.real_pred), _maps(step.fake_pred)
         mask = random_boxes(step.real)

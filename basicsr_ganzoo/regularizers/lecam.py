@@ -36,6 +36,8 @@ class LeCamRegularizer(Regularizer):
         start: iteration of the first charge, before which only the averages move; 1000 is that of the authors' code.
     """
 
+    full_precision = False
+
     def __init__(self, loss_weight=0.1, interval=1, decay=0.99, start=1000):
         super().__init__(loss_weight, interval)
         check_number(type(self).__name__, 'decay', decay, 0, 1)
