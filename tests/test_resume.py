@@ -13,6 +13,7 @@ import torch
 from _runs import degrading, output_of, paired, results, start, train, wait_for
 from _state import differences
 
+from basicsr_ganzoo.training import loop
 from basicsr_ganzoo.training.signals import StopRequest
 
 
@@ -147,6 +148,14 @@ def until_it_saves(folder, process):
         if not process.is_alive():
             return False
     return False
+
+
+def test_waiting_for_pictures_is_told_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, 'SETTLED', 2)
+    monkeypatch.setattr(loop, 'WAITS', 0.0)
+    code, output = train(paired(tmp_path, total_iter=5))
+    assert code == 0, output
+    assert output.count('% of the time is waiting for pictures; raise datasets.train.num_worker_per_gpu (2)') == 1
 
 
 # ---------------------------------------------------------------- damage

@@ -87,6 +87,8 @@ def test_a_signal_to_one_of_them_stops_and_saves_all(tmp_path):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [143, 143], output_of(path)
+    assert output_of(path).splitlines()[-1].startswith('stopped after iteration ')
+    assert 'stopped' not in (tmp_path / 'output1.txt').read_text()
     state, rank = sorted(
         (tmp_path / 'experiments/gan_x4/training_states').iterdir(), key=lambda p: p.suffix == '.rank1'
     )

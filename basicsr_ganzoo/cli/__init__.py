@@ -27,7 +27,8 @@ def report_mistakes(function, *args):
         print(f'error: {error}', file=sys.stderr)
         return 1
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if str(stopped):  # of several processes one speaks
+            print(stopped, file=sys.stderr)
         return stopped.code
     except ModuleNotFoundError as error:
         sentence = missing_package(error)

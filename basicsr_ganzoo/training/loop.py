@@ -11,6 +11,9 @@ from basicsr_ganzoo.training.checkpoints import remove_old
 from basicsr_ganzoo.training.console import progress_bar
 from basicsr_ganzoo.training.signals import Stopped, StopRequest
 
+#: after so many iterations the mean times count, and a share of waiting above this is worth a word
+SETTLED, WAITS = 200, 0.2
+
 
 class Loop:
     """Trains ``model`` up to ``train.total_iter``.
@@ -30,6 +33,7 @@ class Loop:
         self.first = self.iteration = iteration
         self.start, self.total = start, opt['train']['total_iter']
         self.saved = self.validated = None
+        self.warned = False
         self.logger = get_root_logger()
         self.messages = MessageLogger(opt, iteration, tb_logger)
         self.data_timer, self.step_timer = AvgTimer(), AvgTimer()
@@ -76,6 +80,16 @@ class Loop:
         rates = {'lrs': self.model.get_current_learning_rate()}
         place = {'epoch': self._epoch, 'iter': self.iteration}
         self.messages({**place, **rates, **times, **self.model.get_current_log()})
+        self._warn_of_waiting(times['data_time'] / max(times['time'], 1e-9))
+
+    def _warn_of_waiting(self, share):
+        if self.warned or share <= WAITS or self.iteration - self.first < SETTLED:
+            return
+        self.warned = True
+        workers = self.data.block['num_worker_per_gpu']
+        self.logger.warning(
+            f'{share:.0%} of the time is waiting for pictures; raise datasets.train.num_worker_per_gpu ({workers})'
+        )
 
     def _save_and_validate(self, stopping):
         if stopping or self._is_due(self.opt['logger']['save_checkpoint_freq']):
@@ -132,5 +146,7 @@ class Loop:
             self._validate()
 
     def _farewell(self):
+        if self.opt['rank']:
+            return ''
         state = f'{self.opt["path"]["training_states"]}/{self.iteration}.state'
         return f'stopped after iteration {self.iteration} of {self.total}, saved as {state}; go on with --auto_resume'

@@ -37,7 +37,7 @@ class StopRequest:
 
     def __exit__(self, *_):
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number, frame):
         if self.number and number == signal.SIGINT and time.monotonic() - self._since >= self.same:
