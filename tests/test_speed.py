@@ -252,13 +252,26 @@ def test_a_step_that_overflows_lowers_the_scale_and_is_bad_only_at_a_scale_of_1(
         model.optimize_parameters(4)
 
 
-def test_the_state_of_the_scale_goes_on_after_a_resume():
-    one, other = (built(model_opt(amp='fp16')) for _ in range(2))
+def test_the_state_of_the_scale_goes_on_after_a_resume(tmp_path):
+    paths = {'models': str(tmp_path), 'training_states': str(tmp_path)}
+    one, other, plain = (built(model_opt(amp=amp) | {'path': paths}) for amp in ('fp16', 'fp16', 'off'))
     one.precision.loss_scale.value, one.precision.loss_scale.good_steps = 32.0, 7
-    other.load_extra_state(one.extra_state())
+    one.save(0, 1)
+    state = torch.load(tmp_path / '1.state', weights_only=True)
+    other.resume_training(state)
     assert (other.precision.scale, other.precision.loss_scale.good_steps) == (32.0, 7)
-    other.load_extra_state({})
-    built(model_opt()).load_extra_state(one.extra_state())
+    plain.resume_training(torch.load(tmp_path / '1.state', weights_only=True))
+    assert plain.precision.scale == 1
+    other.load_extra_state({})  # of a training without fp16
+
+
+def test_with_fp16_on_a_cpu_tiny_networks_follow_those_in_float32():
+    """All that can be tested without a GPU: the scale is in, and is taken out, on real fp16 passes."""
+    opt = model_opt(gan_opt=VANILLA, network_d=SMALL_D)
+    logs, halfs = (train_steps(o, 2, gt_size=32)[1] for o in (opt, model_opt_with(opt, amp='fp16')))
+    for log, half in zip(logs, halfs, strict=True):
+        for name in ('l_g_pix', 'l_g_gan', 'l_d_real', 'grad_net_g', 'grad_net_d', 'rho'):
+            assert half[name] == pytest.approx(log[name], rel=0.02), name
 
 
 # ---------------------------------------------------------------- accumulate

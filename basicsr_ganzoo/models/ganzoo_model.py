@@ -370,6 +370,7 @@ class GANZooModel(ValidatingModel):
             'bad_steps': self.guard.bad_steps,
             'best_metric_results': plain_numbers(getattr(self, 'best_metric_results', {})),
             'loop': self.loop_state,
+            'extra': self.extra_state(),
             'rank': self._state_of_rank(),
             **self.extra_state(),
         }
@@ -405,6 +406,7 @@ class GANZooModel(ValidatingModel):
                 self.load_network(adversary.bare, str(path), label=label)
             adversary.load_state_dict(resume_state.get('adversaries', {}).get(label, {}))
         self.guard.bad_steps = resume_state.get('bad_steps', 0)
+        self.load_extra_state(resume_state.get('extra', {}))
         self._take_best_metrics(resume_state.get('best_metric_results', {}))
         self.load_extra_state(resume_state)
         self.buffers.keep()
