@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from _runs import degrading, output_of, paired, results, start, train, wait_for
 from _state import differences
 
@@ -94,6 +95,36 @@ def test_a_signal_finishes_the_step_saves_it_and_says_how_to_go_on(number, code,
     assert f'iter: {state.stem}.' in output
 
 
+def test_a_signal_during_validation_breaks_it_off_and_the_resumed_run_does_it_again(tmp_path):
+    path = paired(tmp_path, total_iter=4)
+    metric = tmp_path / 'metric.py'
+    metric.write_text(
+        'import os, signal\nfrom basicsr.utils.registry import METRIC_REGISTRY\n\n\n@METRIC_REGISTRY.register()\n'
+        'def calculate_and_kill(img, img2):\n    if not os.path.exists("killed"):\n'
+        '        open("killed", "w").close()\n        os.kill(os.getpid(), signal.SIGTERM)\n    return 1.0\n'
+    )
+    opt = yaml.safe_load(path.read_text())
+    opt['val'].update(val_freq=3)
+    opt['val']['metrics'] = {'kill': {'type': 'calculate_and_kill'}}
+    path.write_text(yaml.safe_dump({**opt, 'imports': ['metric.py']}))
+    code, output = train(path)
+    assert code == 143
+    assert 'stopped after iteration 3 of 4' in output
+    assert '# kill' not in output
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert output.index('# kill') < output.index('iter:       4')
+
+
+def test_a_run_without_a_seed_goes_on_with_the_one_that_it_has_drawn(tmp_path):
+    path = paired(tmp_path, total_iter=6, manual_seed=None)
+    assert train(path, die_after=5)[0] == 9
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert 'iter: 4.' in output
+    assert 'not exactly' not in output
+
+
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
     with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGINT)
@@ -115,7 +146,8 @@ KILLS = int(os.environ.get('GANZOO_KILLS', 5))
 
 def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_path):
     """SIGKILL, in every other case while a checkpoint is written: it is saved after each iteration."""
-    changes = {'total_iter': 8 * KILLS, 'logger__save_checkpoint_freq': 1, 'logger__keep_last': 3}
+    last = 20 * KILLS  # no run may come to its end before it is killed
+    changes = {'total_iter': last, 'logger__save_checkpoint_freq': 1, 'logger__keep_last': 3, 'val': None}
     whole = paired(tmp_path / 'whole', **changes)
     assert train(whole)[0] == 0
     path, moments, kills, saving = paired(tmp_path / 'killed', **changes), random.Random(0), 0, 0
@@ -123,7 +155,7 @@ def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_pat
         process = start(path, *(['--auto_resume'] if kills else []))
         if kills < KILLS:
             wait_for(path, 'Training on', process)
-            time.sleep(moments.uniform(0.1, 1))
+            time.sleep(moments.uniform(0.1, 0.6))
             saving += until_it_saves(path.parent, process) if kills % 2 else 0
             process.kill()
             process.join()
@@ -134,10 +166,11 @@ def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_pat
         assert process.exitcode == -signal.SIGKILL, output_of(path)
     assert kills == KILLS
     assert saving
-    expected, found = (results(folder.parent, 'latest', state=8 * KILLS) for folder in (whole, path))
+    print(f'{kills} kills, {saving} of them while it saved')
+    expected, found = (results(folder.parent, 'latest', state=last) for folder in (whole, path))
     assert differences(expected, found) == []
     states = tmp_path / 'killed/experiments/gan_x4/training_states'
-    assert sorted(state.stem for state in states.iterdir()) == [str(8 * KILLS - n) for n in (2, 1, 0)]
+    assert sorted(state.stem for state in states.iterdir()) == [str(last - n) for n in (2, 1, 0)]
 
 
 def until_it_saves(folder, process):

@@ -1,5 +1,6 @@
 """The loop: so many iterations, with the log, the checkpoints and the validation of BasicSR's."""
 
+import contextlib
 import datetime
 import time
 
@@ -9,7 +10,7 @@ from basicsr_ganzoo._pipeline import unchanged_randomness
 from basicsr_ganzoo.training import distributed
 from basicsr_ganzoo.training.checkpoints import remove_old
 from basicsr_ganzoo.training.console import progress_bar
-from basicsr_ganzoo.training.signals import Stopped, StopRequest
+from basicsr_ganzoo.training.signals import BrokenOff, Stopped, StopRequest, UntilAsked
 
 #: after so many iterations the mean times count, and a share of waiting above this is worth a word
 SETTLED, WAITS = 200, 0.2
@@ -34,6 +35,7 @@ class Loop:
         self.start, self.total = start, opt['train']['total_iter']
         self.saved = self.validated = None
         self.warned = False
+        self.stop = StopRequest(opt['dist'])
         self.logger = get_root_logger()
         self.messages = MessageLogger(opt, iteration, tb_logger)
         self.data_timer, self.step_timer = AvgTimer(), AvgTimer()
@@ -45,16 +47,16 @@ class Loop:
             Stopped: SIGINT or SIGTERM came; the step was finished and saved.
         """
         begun = time.time()
-        if self.iteration:  # a stop came between the checkpoint and the validation, perhaps
-            self._validate_if_due()
         batches = self.data.batches(self.start, max(self.total - self.iteration, 0))
-        with StopRequest(self.opt['dist']) as stop, self._bar() as self.show:
+        with self.stop, self._bar() as self.show:
+            if self.iteration:  # a stop came between the checkpoint and the validation, perhaps
+                self._validate_if_due()
             for batch in batches:
                 self._step(batch)
-                number = distributed.agreed(stop.number, self.model.device)
-                self._save_and_validate(stopping=bool(number))
-                if number:
-                    raise Stopped(self._farewell(), number)
+                if self._is_due(self.opt['logger']['save_checkpoint_freq']):
+                    self._save()
+                self._leave_if_asked()
+                self._validate_if_due()
                 self.data_timer.start()
                 self.step_timer.start()
             self._finish(begun)
@@ -91,11 +93,13 @@ class Loop:
             f'{share:.0%} of the time is waiting for pictures; raise datasets.train.num_worker_per_gpu ({workers})'
         )
 
-    def _save_and_validate(self, stopping):
-        if stopping or self._is_due(self.opt['logger']['save_checkpoint_freq']):
-            self._save()
-        if not stopping:
-            self._validate_if_due()
+    def _leave_if_asked(self):
+        """Save and raise ``Stopped`` if a signal came to one of the processes."""
+        number = distributed.agreed(self.stop.number, self.model.device)
+        if number:
+            if self.saved != self.iteration:
+                self._save()
+            raise Stopped(self._farewell(), number)
 
     def _validate_if_due(self):
         if self.opt.get('val') and self._is_due(self.opt['val']['val_freq']):
@@ -124,16 +128,18 @@ class Loop:
         """Validate in the first process alone, for which its generator must not wait for those of the others.
 
         The random numbers stay as they are, of which PyTorch's loader draws one: training is the same without it.
+        A signal breaks it off; the resumed run does it again.
         """
         wrapped, self.model.net_g = self.model.net_g, self.model.get_bare_model(self.model.net_g)
         try:
-            with unchanged_randomness():
+            with unchanged_randomness(), contextlib.suppress(BrokenOff):
                 for loader in self.validation:
-                    self.model.validation(loader, self.iteration, self.tb_logger, self.opt['val']['save_img'])
+                    until_asked = UntilAsked(loader, self.stop)
+                    self.model.validation(until_asked, self.iteration, self.tb_logger, self.opt['val']['save_img'])
         finally:
             self.model.net_g = wrapped
         self.validated = self.iteration
-        distributed.wait()
+        self._leave_if_asked()
 
     def _finish(self, begun):
         if self.iteration > self.first and self.saved != self.iteration:

@@ -46,6 +46,29 @@ class StopRequest:
             self.number, self._since = number, time.monotonic()
 
 
+class BrokenOff(Exception):
+    """A signal came while the pictures of a loader were gone through."""
+
+
+class UntilAsked:
+    """A loader that raises ``BrokenOff`` once a :class:`StopRequest` has come."""
+
+    def __init__(self, loader, stop):
+        self.loader, self.stop = loader, stop
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def __iter__(self):
+        for data in self.loader:
+            if self.stop.number:
+                raise BrokenOff
+            yield data
+
+
 def leave_signals_to_the_trainer():
     """In a worker of the data loader: Ctrl-C reaches all processes, and the last step needs its pictures."""
     for number in (signal.SIGINT, signal.SIGTERM):
