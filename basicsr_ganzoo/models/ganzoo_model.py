@@ -372,7 +372,6 @@ class GANZooModel(ValidatingModel):
             'loop': self.loop_state,
             'extra': self.extra_state(),
             'rank': self._state_of_rank(),
-            **self.extra_state(),
         }
 
     def own_state(self):
@@ -408,7 +407,6 @@ class GANZooModel(ValidatingModel):
         self.guard.bad_steps = resume_state.get('bad_steps', 0)
         self.load_extra_state(resume_state.get('extra', {}))
         self._take_best_metrics(resume_state.get('best_metric_results', {}))
-        self.load_extra_state(resume_state)
         self.buffers.keep()
 
     def _take_best_metrics(self, results):
