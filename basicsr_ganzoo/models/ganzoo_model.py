@@ -16,7 +16,7 @@ from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_
 from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
 from basicsr_ganzoo._files import whole_file
-from basicsr_ganzoo._optimizers import build_optimizer
+from basicsr_ganzoo._optimizers import build_optimizer, schedule_of, take_schedule
 from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.checkpoints import load_checkpoint
@@ -305,6 +305,8 @@ class GANZooModel(SRModel):
     def resume_training(self, resume_state):
         """Reload optimizers, schedulers and adversaries; of several adversaries also the networks.
 
+        A state holds learning rates and schedules; those of the option file count.
+
         Raises:
             OptionError: the state is of other adversaries, or of another order of them.
         """
@@ -315,13 +317,23 @@ class GANZooModel(SRModel):
                 f'{", ".join(self.adversaries) or "none"}; put these back, or start a new training from the networks '
                 'with path.pretrain_network_g'
             )
-        super().resume_training(resume_state)
+        self._resume_optimizers(resume_state)
         for label, adversary in self.adversaries.items():
             if adversary.suffix:
                 path = Path(self.opt['path']['models']) / f'{label}_{resume_state["iter"]}.pth'
                 self.load_network(adversary.bare, str(path), label=label)
             adversary.load_state_dict(resume_state.get('adversaries', {}).get(label, {}))
         self.buffers.keep()
+
+    def _resume_optimizers(self, resume_state):
+        pairs = list(zip(self.optimizers, self.schedulers, strict=True))
+        schedules = [schedule_of(*pair) for pair in pairs]
+        super().resume_training(resume_state)
+        for pair, schedule in zip(pairs, schedules, strict=True):
+            if schedule != schedule_of(*pair):
+                rates = ', '.join(f'{rate:g}' for rate in schedule[0])
+                get_root_logger().info(f'resuming with the schedule of the option file, which begins at {rates}')
+            take_schedule(*pair, schedule)
 
 
 def own_numbers(numbers, suffix):
