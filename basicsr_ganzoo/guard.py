@@ -49,9 +49,9 @@ class StepGuard:
         told = self._tell(numbers)
         if self.bad_steps >= self.max_bad_steps:
             raise DivergedError(
-                f'iteration {iteration}: {told}, in {self.bad_steps} iterations in a row (train.max_bad_steps); lower lr, '
-                'set train.grad_clip_g and grad_clip_d, and go on with --auto_resume: what is saved is finite, but if the '
-                'newest state is bad already, take an earlier one as path.resume_state'
+                f'iteration {iteration}: {told}, in {self.bad_steps} iterations in a row (train.max_bad_steps); '
+                'lower lr, set train.grad_clip_g and grad_clip_d, and go on with --auto_resume: what is saved is '
+                'finite, but if the newest state is bad already, take an earlier one as path.resume_state'
             )
         get_root_logger().warning(f'iteration {iteration} is skipped: {told}')
 
