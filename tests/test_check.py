@@ -45,7 +45,7 @@ MISTAKES = {
         'network_g.num_in_ch: it is 1, but the pictures have 3',
     ),
     'a generator of grey pictures': (
-        {'network_g__num_out_ch': 1, 'network_d__num_in_ch': 1},
+        {'network_g': {**RRDB, 'num_out_ch': 1}, 'network_d__num_in_ch': 1},
         'network_g.num_out_ch: it is 1, but the pictures have 3 channels; make it 3',
     ),
     'misspelt key': ({'train__net_d_itres': 2}, 'train.net_d_itres: nobody reads this key (did you mean net_d_iters?)'),

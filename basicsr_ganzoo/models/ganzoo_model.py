@@ -224,7 +224,7 @@ class GANZooModel(SRModel):
 
     def _differentiate_g(self, sr, content, gan, log):
         if content is not None and gan is not None:
-            norm = content.norm().clamp_min(torch.finfo(content.dtype).tiny)
+            norm = content.norm()  # 0 makes rho infinite or nan, which no weight and no rule takes for a number
             log['rho'] = gan.norm() / norm
             for adversary in self.adversaries.values():
                 if adversary.suffix:
