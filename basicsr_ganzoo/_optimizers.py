@@ -77,3 +77,11 @@ def take_schedule(optimizer, scheduler, schedule):
             group['lr'] = group['lr'] * rate / group['initial_lr'] if group['initial_lr'] else rate
             group['initial_lr'] = rate
     vars(scheduler).update(numbers)
+
+
+def check_resumed(optimizer):
+    """Raise ``ValueError`` if the state that was loaded lacks what the optimizer needs, as another kind's does."""
+    for group in optimizer.param_groups:
+        missing = sorted(optimizer.defaults.keys() - group.keys())
+        if missing:
+            raise ValueError(f'it has no {", ".join(missing)} for {type(optimizer).__name__}')

@@ -16,7 +16,7 @@ from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_
 from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
 from basicsr_ganzoo._files import whole_file
-from basicsr_ganzoo._optimizers import build_optimizer, schedule_of, take_schedule
+from basicsr_ganzoo._optimizers import build_optimizer, check_resumed, schedule_of, take_schedule
 from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.checkpoints import load_checkpoint
@@ -308,7 +308,7 @@ class GANZooModel(SRModel):
         A state holds learning rates and schedules; those of the option file count.
 
         Raises:
-            OptionError: the state is of other adversaries, or of another order of them.
+            OptionError: the state is of other adversaries or of another order of them, or of other optimizers.
         """
         saved = list(resume_state.get('adversaries', self.adversaries))
         if saved != list(self.adversaries):
@@ -328,7 +328,15 @@ class GANZooModel(SRModel):
     def _resume_optimizers(self, resume_state):
         pairs = list(zip(self.optimizers, self.schedulers, strict=True))
         schedules = [schedule_of(*pair) for pair in pairs]
-        super().resume_training(resume_state)
+        try:
+            super().resume_training(resume_state)
+            for optimizer in self.optimizers:
+                check_resumed(optimizer)
+        except ValueError as error:
+            raise OptionError(
+                f'the training state does not fit the optimizers ({error}); put optim_g, optim_d, net_d_freeze back, '
+                'or start a new training from the networks with path.pretrain_network_g'
+            ) from error
         for pair, schedule in zip(pairs, schedules, strict=True):
             if schedule != schedule_of(*pair):
                 rates = ', '.join(f'{rate:g}' for rate in schedule[0])
