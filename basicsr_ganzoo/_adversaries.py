@@ -178,10 +178,7 @@ class AdversaryBuilder:
         return {name: self._regularizer(name, block, f'{where}.{name}') for name, block in blocks.items()}
 
     def _regularizer(self, name, block, where):
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise OptionError(f'{where}: a name has to be of letters, digits and _, for the log')
-        if name in ('real', 'fake') or hasattr(nn.ModuleDict, name):
-            raise OptionError(f'{where}: the name {name} is taken; call the regularizer otherwise, such as r1')
+        check_name_of_regularizer(name, where)
         regularizer = self.model.build_loss(block, where)
         return _checked(regularizer, where, 'regularizer of D', lambda it: hasattr(it, 'is_due'))
 
@@ -203,6 +200,14 @@ class AdversaryBuilder:
         except ValueError as error:
             raise OptionError(error) from error
         return value
+
+
+def check_name_of_regularizer(name, where):
+    """Raise ``OptionError`` if a regularizer cannot be called ``name`` in the log and in a training state."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise OptionError(f'{where}: a name has to be of letters, digits and _, for the log')
+    if name in ('real', 'fake') or hasattr(nn.ModuleDict(), name):
+        raise OptionError(f'{where}: the name {name} is taken; call the regularizer otherwise, such as r1')
 
 
 def check_weights(adversaries, content):

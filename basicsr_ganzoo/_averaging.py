@@ -3,8 +3,8 @@
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-#: the vectors of spectral norm, whose mean would not have the length 1
-VECTORS = ('weight_u', 'weight_v')
+#: the vectors of spectral norm, as a hook or as a parametrization, whose mean would not have the length 1
+VECTORS = ('weight_u', 'weight_v', '._u', '._v')
 
 
 @torch.no_grad()

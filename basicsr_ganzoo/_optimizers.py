@@ -54,3 +54,34 @@ def build_optimizer(block, where, net):
         return construct(optimizer_class(options.pop('type')), {'params': trainable, **with_floats(options)})
     except (TypeError, ValueError) as error:
         raise OptionError(f'{where}: {error}') from error
+
+
+#: what a scheduler counts; everything else of its state is what the option file says
+COUNTED = ('last_epoch', '_step_count', '_last_lr')
+
+
+def schedule_of(optimizer, scheduler):
+    """What the option file says of the learning rates: those to begin with, and the scheduler's numbers."""
+    rates = [group['initial_lr'] for group in optimizer.param_groups]
+    return rates, {key: value for key, value in scheduler.state_dict().items() if key not in COUNTED}
+
+
+def take_schedule(optimizer, scheduler, schedule):
+    """Let a resumed optimizer follow ``schedule``, of :func:`schedule_of`, from here on.
+
+    What the schedule of the state has made of the learning rates so far is kept, as a factor.
+    """
+    rates, numbers = schedule
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if rate != group['initial_lr']:
+            group['lr'] = group['lr'] * rate / group['initial_lr'] if group['initial_lr'] else rate
+            group['initial_lr'] = rate
+    vars(scheduler).update(numbers)
+
+
+def check_resumed(optimizer):
+    """Raise ``ValueError`` if the state that was loaded lacks what the optimizer needs, as another kind's does."""
+    for group in optimizer.param_groups:
+        missing = sorted(optimizer.defaults.keys() - group.keys())
+        if missing:
+            raise ValueError(f'it has no {", ".join(missing)} for {type(optimizer).__name__}')

@@ -49,8 +49,9 @@ class StepGuard:
         told = self._tell(numbers)
         if self.bad_steps >= self.max_bad_steps:
             raise DivergedError(
-                f'iteration {iteration}: {told}, in {self.bad_steps} iterations in a row (train.max_bad_steps); the '
-                'checkpoints are good: lower lr, set train.grad_clip_g and grad_clip_d, and go on with --auto_resume'
+                f'iteration {iteration}: {told}, in {self.bad_steps} iterations in a row (train.max_bad_steps); '
+                'lower lr, set train.grad_clip_g and grad_clip_d, and go on with --auto_resume: what is saved is '
+                'finite, but if the newest state is bad already, take an earlier one as path.resume_state'
             )
         get_root_logger().warning(f'iteration {iteration} is skipped: {told}')
 
@@ -96,4 +97,4 @@ def check_finite(net, label):
     """Raise ``DivergedError`` if a weight or a buffer of ``net`` is not finite, so that it is not saved."""
     for name, tensor in net.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise DivergedError(f'{name} of {label} is not finite, so it is not saved; earlier checkpoints are good')
+            raise DivergedError(f'{name} of {label} is not finite, so it is not saved; earlier checkpoints are finite')

@@ -9,6 +9,7 @@ from basicsr.losses import build_loss
 from basicsr.models import build_model
 
 from basicsr_ganzoo._adversaries import freeze_first_layers
+from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.adversary import Adversary, WithFeatures
@@ -248,6 +249,15 @@ def test_wgans_weight_clip_bounds_every_weight_after_the_step():
     for _ in walk(model, 3):
         largest = max(p.abs().max().item() for p in only(model).net_d.parameters())
         assert largest == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize('norm', [torch.nn.utils.spectral_norm, torch.nn.utils.parametrizations.spectral_norm])
+def test_an_average_copies_the_vectors_of_both_forms_of_spectral_norm(norm):
+    net, average = (norm(torch.nn.Conv2d(3, 4, 3)) for _ in range(2))
+    average_into(average, 0.5, net)
+    vectors = [name for name in net.state_dict() if name.endswith(('_u', '_v'))]
+    assert len(vectors) == 2
+    assert all(torch.equal(average.state_dict()[name], net.state_dict()[name]) for name in vectors)
 
 
 @pytest.mark.parametrize('matching', [None, {'type': 'FeatureMatchingLoss'}])

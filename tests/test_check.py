@@ -40,6 +40,14 @@ RRDB = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_
 D64 = {'type': 'UNetSNDiscriminator', 'num_feat': 4}
 #: the changes of a good file, and what the only error has to say
 MISTAKES = {
+    'a generator for grey pictures': (
+        {'network_g__num_in_ch': 1},
+        'network_g.num_in_ch: it is 1, but the pictures have 3',
+    ),
+    'a generator of grey pictures': (
+        {'network_g': {**RRDB, 'num_out_ch': 1}, 'network_d__num_in_ch': 1},
+        'network_g.num_out_ch: it is 1, but the pictures have 3 channels; make it 3',
+    ),
     'misspelt key': ({'train__net_d_itres': 2}, 'train.net_d_itres: nobody reads this key (did you mean net_d_iters?)'),
     'misspelt top key': ({'netwrok_d': {}}, 'netwrok_d: nobody reads this key (did you mean network_d?)'),
     'misspelt model': ({'model_type': 'GANZoModel'}, 'did you mean GANZooModel'),

@@ -70,6 +70,27 @@ MISTAKES = {
     'misspelt key of the health report': ({'train__health_opt': {'frq': 10}}, 'did you mean freq'),
     'a slip of a loss': ({'train__pixle_opt': {'type': 'L1Loss'}}, 'train.pixle_opt: nobody reads this key (did you'),
     'a further loss that is none': ({'train__colour_opt': {'type': 'ColourLoss'}}, 'train.colour_opt: nothing is'),
+    'a regularizer that is called as a part of the log': (
+        {'train__d_reg_opt': {'real': {'type': 'R1Regularizer'}}},
+        'train.d_reg_opt.real: the name real is taken',
+    ),
+    'a regularizer that is called as an attribute of a module': (
+        {'train__d_reg_opt': {'training': {'type': 'R1Regularizer'}}},
+        'train.d_reg_opt.training: the name training is taken',
+    ),
+    'a regularizer without letters': (
+        {'train__d_reg_opt': {1: {'type': 'R1Regularizer'}}},
+        'train.d_reg_opt.1: a name has to be of letters',
+    ),
+    'everything frozen': ({'train__net_d_freeze': 10}, 'train.net_d_freeze: UNetSNDiscriminator has 10 layers, so at'),
+    'a window larger than lq': (
+        {'train__lr_consistency_opt': {'type': 'LRConsistencyLoss', 'window': 9}},
+        'train.lr_consistency_opt.window: 9 pixels do not fit into lq of 8x8',
+    ),
+    'a regularizer of a model of BasicSR': (
+        {**regularized('R1Regularizer'), 'model_type': 'SRGANModel', 'train__gan_opt': {'type': 'VanillaGANLoss'}},
+        'train.d_reg_opt: SRGANModel does not read this key; use model_type: GANZooModel',
+    ),
     'target rho without content': (
         {'train__pixel_opt': None, 'train__gan_weight_opt': {'type': 'GANWeightTargetRho'}},
         'train.gan_weight_opt: rho compares with the content losses, and there are none',
@@ -101,6 +122,18 @@ WARNINGS = {
         {'train__net_d_init_iters': 2, 'train__gan_weight_opt': {'type': 'GANWeightRamp'}},
         'train.gan_weight_opt: the ramp begins while D learns alone (net_d_init_iters: 2)',
     ),
+    'a ramp longer than the training': (
+        {'train__gan_weight_opt': {'type': 'GANWeightRamp', 'begin': 2, 'iters': 3}},
+        'train.gan_weight_opt: the ramp ends at iteration 5, after total_iter 4',
+    ),
+    'a regularizer without D': (
+        {**ONE, **regularized('R1Regularizer')},
+        'train.d_reg_opt: there is no discriminator, so that this has no effect',
+    ),
+    'a further loss without weight': (
+        {'train__lr_consistency_opt': {'type': 'LRConsistencyLoss', 'loss_weight': 0}},
+        'train.lr_consistency_opt.loss_weight: with a weight of 0 this loss has no effect',
+    ),
 }
 
 
@@ -110,6 +143,13 @@ def test_what_hardly_goes_together_is_a_warning(name, tmp_path, capsys):
     code, findings = check(capsys, write_option_file(tmp_path, **changes))
     assert code == 0, found(findings)
     assert any(message.startswith(expected) for message in found(findings, 'warning'))
+
+
+def test_a_huge_crop_behind_a_view_takes_no_memory(tmp_path, capsys):
+    changes = {'train__views': [{'type': 'ScaleView'}], 'datasets__train__gt_size': 10**6}
+    code, findings = check(capsys, write_option_file(tmp_path, **changes))
+    assert code == 1
+    assert all(message.startswith('datasets.train: ') for message in found(findings))
 
 
 BOUND = {

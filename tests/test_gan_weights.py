@@ -113,6 +113,13 @@ def test_a_step_without_a_share_leaves_the_factor_alone(numbers):
     assert weight.state_dict() == before
 
 
+def test_content_losses_without_gradient_leave_the_factor_alone():
+    content = {'pixel_opt': {'type': 'L1Loss', 'loss_weight': 0}}
+    _, logs = train_steps(opt_with(**target(smoothing=0.5), **content), 2, gt_size=32)
+    assert [log['rho'] for log in logs] == [float('inf')] * 2
+    assert [log['w_gan'] for log in logs] == [1.0] * 2
+
+
 def test_a_gan_without_gradient_leads_to_the_upper_bound():
     weight = GANWeightTargetRho()
     weight.observe({'rho': 0.0, 'w_gan': 1.0})

@@ -339,3 +339,21 @@ def test_pictures_of_another_scale_are_named_with_both_sizes():
     opt['network_g']['upscale'] = 2
     with pytest.raises(OptionError, match='64x64 pixels from 32x32, but gt has 128x128'):
         train_steps(opt, 1)
+
+
+@pytest.mark.parametrize(
+    ('change', 'expected'),
+    [
+        ({'optim_d': {'type': 'SGD', 'lr': 0.1}}, 'it has no dampening, momentum for SGD'),
+        ({'optim_g': {'type': 'SGD', 'lr': 0.1}}, 'it has no dampening, momentum for SGD'),
+        ({'net_d_freeze': 1}, "that doesn't match the size"),
+    ],
+)
+def test_a_state_of_other_optimizers_is_one_sentence(change, expected, tmp_path):
+    gan = {'gan_opt': {'type': 'VanillaGANLoss'}, 'network_d': SMALL_D}
+    model = build_model(model_opt(**gan))
+    model.opt['path'] = {'training_states': str(tmp_path)}
+    model.save_training_state(0, 1)
+    state = torch.load(tmp_path / '1.state', weights_only=True)
+    with pytest.raises(OptionError, match=f'the training state does not fit the optimizers .*{expected}.*net_d_freeze'):
+        build_model(model_opt(**gan, **change)).resume_training(state)

@@ -276,3 +276,28 @@ def test_every_shipped_option_file_takes_two_steps(path, tmp_path, monkeypatch, 
     name = yaml.safe_load(path.read_text())['name']
     saved = torch.load(tmp_path / 'experiments' / name / 'models' / 'net_g_latest.pth', weights_only=True)
     assert all(tensor.isfinite().all() for tensor in saved['params'].values())
+
+
+MULTI_STEP = {'type': 'MultiStepLR', 'milestones': [2], 'gamma': 0.5}
+COSINE = {'type': 'CosineAnnealingRestartLR', 'periods': [4], 'restart_weights': [1]}
+
+
+@pytest.mark.parametrize(
+    ('before', 'after', 'expected'),
+    [
+        (MULTI_STEP, MULTI_STEP, '5.000e-06'),
+        (MULTI_STEP, MULTI_STEP | {'milestones': [2, 4], 'gamma': 0.1}, '5.000e-07'),
+        (COSINE, COSINE | {'periods': [100000]}, '1.000e-05'),
+    ],
+)
+def test_learning_rates_and_schedule_of_the_option_file_count_after_a_resume(before, after, expected, tmp_path):
+    path = write_option_file(tmp_path, total_iter=4, train__scheduler=before, val=None)
+    assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
+    lower = {'train__optim_g__lr': 1e-5, 'train__optim_d__lr': 1e-6}
+    path = write_option_file(tmp_path, total_iter=6, train__scheduler=after, val=None, **lower)
+    again = run_python(*TRAIN, path, '--auto_resume', cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert f'iter:       6, lr:({expected},)' in again.stderr
+    assert 'resuming with the schedule of the option file, which begins at 1e-06' in again.stderr
+    state = torch.load(tmp_path / 'experiments/gan_x4/training_states/6.state', weights_only=True)
+    assert [optimizer['param_groups'][0]['initial_lr'] for optimizer in state['optimizers']] == [1e-5, 1e-6]

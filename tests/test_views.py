@@ -252,19 +252,26 @@ def test_luma_of_a_grey_image_is_refused(use):
 @pytest.mark.parametrize(
     ('name', 'kwargs', 'message'),
     [
-        ('HighPassView', {'sigma': 0}, 'sigma to be a number of at least 0.1, got 0'),
+        ('HighPassView', {'sigma': 0}, 'sigma to be a number from 0.1 to 100, got 0'),
+        ('HighPassView', {'sigma': 1e9}, 'sigma to be a number from 0.1 to 100, got 1000000000.0'),
         ('HighPassView', {'gain': '4'}, "gain to be a number such as 0.1, got '4'"),
         ('GradientView', {'output': 'component'}, 'did you mean components'),
         ('GradientView', {'operator': 'prewitt'}, 'one of central, sobel'),
         ('GradientView', {'epsilon': 0}, 'epsilon to be a number of at least 1e-06, got 0'),
         ('WaveletView', {'wavelet': 'sym'}, 'did you mean sym'),
         ('WaveletView', {'level': 0}, 'level to be a whole number from 1, got 0'),
+        ('WaveletView', {'level': 30}, 'level to be a number from 1 to 8, got 30'),
+        ('WaveletView', {'luma': 'no'}, "luma to be one of False, True, got 'no'"),
+        ('WaveletView', {'stationary': 'no'}, "stationary to be one of False, True, got 'no'"),
+        ('WaveletView', {'bands': 3}, 'bands to be a list, such as .LH, HL, HH., got 3'),
+        ('WaveletView', {'bands': 'LH'}, "bands to be a list, such as .LH, HL, HH., got 'LH'"),
         ('WaveletView', {'bands': ['LH', 'H']}, 'bands to be one of LL, LH, HL, HH'),
         ('WaveletView', {'bands': []}, 'name each band once'),
         ('WaveletView', {'bands': ['HH', 'HH']}, 'name each band once'),
         ('ScaleView', {'factor': 0.5}, 'factor to be a number of at least 1, got 0.5'),
         ('DiffAugmentView', {'probability': 1.1}, 'probability to be a number from 0 to 1, got 1.1'),
         ('DiffAugmentView', {'colour': True}, 'colour to be a number such as 0.1, got True'),
+        ('DiffAugmentView', {'flips': 'no'}, "flips to be one of False, True, got 'no'"),
     ],
 )
 def test_a_wrong_argument_is_refused(name, kwargs, message):

@@ -98,6 +98,7 @@ def _sample(opt, key, block, sample):
     elif not (training and degrades) and 'lq' not in sample:
         way_out = 'PairedFolderDataset' if training else 'PairedFolderDataset, or LQFolderDataset where there is no gt'
         yield error(f'{key}.type', f'{block["type"]} has no lq pictures, which are needed here; use {way_out}')
+    yield from _channels(opt, sample)
     for metric, options in get(opt, 'val.metrics', {}).items() if not training and 'gt' not in sample else ():
         if _compares(options) and not _may_be_left_out(opt, model):
             yield error(
@@ -109,6 +110,16 @@ def _may_be_left_out(opt, model):
     """Whether the model leaves metrics out where there is no gt, and another data set may have one."""
     others = sum(str(name).startswith('val') for name in opt['datasets']) > 1
     return others and isinstance(model, type) and issubclass(model, ValidatingModel)
+
+
+def _channels(opt, sample):
+    """Whether the generator takes and makes pictures such as a data set gives; lq made from gt is like gt."""
+    pictures = {'num_in_ch': sample.get('lq', sample.get('gt')), 'num_out_ch': sample.get('gt')}
+    for argument, picture in pictures.items():
+        wanted = get(opt, f'network_g.{argument}')
+        if picture is not None and is_positive(wanted) and wanted != len(picture):
+            told = f'it is {wanted}, but the pictures have {len(picture)} channels; make it {len(picture)}'
+            yield error(f'network_g.{argument}', told)
 
 
 def _compares(metric):

@@ -2,10 +2,11 @@
 
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
-from basicsr_ganzoo._adversaries import adversaries_of
+from basicsr_ganzoo._adversaries import HOMES, adversaries_of, check_name_of_regularizer
 from basicsr_ganzoo._options import OptionError, build
 from basicsr_ganzoo.checking import adversaries, error, get, warning
 from basicsr_ganzoo.checking.shapes import network_without_numbers
+from basicsr_ganzoo.checking.values import is_whole
 from basicsr_ganzoo.content import further_losses
 from basicsr_ganzoo.health.report import options_of
 from basicsr_ganzoo.losses.adversarial_loss import WGANLoss
@@ -17,7 +18,8 @@ BOUNDS = ('GradientPenalty', 'DRAGANPenalty', 'R1Regularizer', 'R2Regularizer', 
 def check(opt):
     """Findings about adversaries and the health report."""
     try:
-        adversaries_of(opt)
+        if not adversaries_of(opt):
+            yield from _idle(opt)
     except OptionError as mistake:
         yield error('adversaries', mistake)
     try:
@@ -25,8 +27,16 @@ def check(opt):
     except OptionError as mistake:
         yield error('train.health_opt', mistake)
     for adversary in adversaries(opt):
-        for part in (_needed, _views, _regularizers, _critic, _lecam, _weight):
+        for part in (_needed, _views, _regularizers, _critic, _lecam, _weight, _ramp):
             yield from part(opt, adversary)
+
+
+def _idle(opt):
+    """Keys of a discriminator where there is none."""
+    for key, home in HOMES.items():
+        if home == 'train.' and key != 'optim_d' and get(opt, f'train.{key}'):
+            told = 'there is no discriminator, so that this has no effect; give network_d and gan_opt, or remove it'
+            yield warning(f'train.{key}', told)
 
 
 def _needed(opt, adversary):
@@ -45,6 +55,10 @@ def _regularizers(opt, adversary):
     blocks = adversary.get('d_reg_opt', {})
     for name, block in blocks.items() if isinstance(blocks, dict) and 'type' not in blocks else ():
         where = f'{adversary.where("d_reg_opt")}.{name}'
+        try:
+            check_name_of_regularizer(name, where)
+        except OptionError as mistake:
+            yield error(where, mistake)
         yield from _built(LOSS_REGISTRY, block, where, 'penalty', 'regularizer', 'regularizers')
 
 
@@ -98,10 +112,19 @@ def _weight(opt, adversary):
     content = any(train.get(key) for key in ('pixel_opt', 'perceptual_opt', *further_losses(train)))
     if block.get('type') == 'GANWeightTargetRho' and not content:
         yield error(where, 'rho compares with the content losses, and there are none; give pixel_opt, or remove this')
-    alone = train.get('net_d_init_iters', 0)
-    begin = block.get('begin', 0)
-    if block.get('type') == 'GANWeightRamp' and isinstance(alone, int) and isinstance(begin, int) and begin < alone:
-        told = (
-            f'the ramp begins while D learns alone (net_d_init_iters: {alone}); set begin: {alone} to ramp after that'
-        )
+
+
+def _ramp(opt, adversary):
+    block, where = adversary.get('gan_weight_opt', {}), adversary.where('gan_weight_opt')
+    if not isinstance(block, dict) or block.get('type') != 'GANWeightRamp':
+        return
+    alone, total = get(opt, 'train.net_d_init_iters', 0), get(opt, 'train.total_iter', 0)
+    begin, iters = block.get('begin', 0), block.get('iters', 5000)
+    if not all(map(is_whole, (alone, total, begin, iters))):
+        return
+    if begin < alone:
+        told = f'the ramp begins while D learns alone (net_d_init_iters: {alone})'
+        yield warning(where, f'{told}; set begin: {alone} to ramp after that')
+    if begin + iters > total:
+        told = f'the ramp ends at iteration {begin + iters}, after total_iter {total}; give a smaller begin or iters'
         yield warning(where, told)

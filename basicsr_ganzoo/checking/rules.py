@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 from basicsr_ganzoo import _vgg
+from basicsr_ganzoo._adversaries import HOMES
 from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.checking import error, get, warning
+from basicsr_ganzoo.checking import error, get, paths, warning
 from basicsr_ganzoo.checking.values import is_number, is_positive
 from basicsr_ganzoo.content import further_losses
 from basicsr_ganzoo.degradations.kernels import check_same_preset
@@ -127,12 +128,28 @@ def _effect(opt):
     relativistic = loss in ('RaGANLoss', 'RpGANLoss') or pairing not in (None, 'plain')
     if model in (*STOCK_GANS, *STOCK_DEGRADING) and relativistic:
         yield error('train.gan_opt', f'{model} cannot pair logits; use model_type: GANZooModel, or pairing: plain')
-    for key in ('pixel_opt', 'ldl_opt', 'gan_opt'):
-        if get(opt, f'train.{key}.loss_weight') == 0:
-            yield warning(f'train.{key}.loss_weight', 'with a weight of 0 this loss has no effect')
+    if model in (*STOCK_GANS, *STOCK_DEGRADING):
+        yield from _unread(opt, model)
+    for key in _weighted(opt):
+        if get(opt, f'{key}.loss_weight') == 0:
+            yield warning(f'{key}.loss_weight', 'with a weight of 0 this loss has no effect')
     block = get(opt, 'train.perceptual_opt')
     if isinstance(block, dict) and not block.get('perceptual_weight', 1.0) and not block.get('style_weight', 0):
         yield warning('train.perceptual_opt', 'with both weights 0 this loss has no effect')
+
+
+def _weighted(opt):
+    yield from ('train.pixel_opt', 'train.ldl_opt', *paths(opt, 'gan_opt'), *paths(opt, 'feature_matching_opt'))
+    yield from (f'train.{key}' for key in further_losses(get(opt, 'train', {})))
+
+
+def _unread(opt, model):
+    """Keys that BasicSR's models leave unread, without a word."""
+    ours = [f'train.{key}' for key, home in HOMES.items() if home == 'train.' and key not in ('gan_opt', 'optim_d')]
+    for key in ('adversaries', 'train.grad_clip_g', 'train.max_bad_steps', 'train.health_opt', *ours):
+        if get(opt, key) is not None:
+            better = 'RealESRGANZooModel' if model in STOCK_DEGRADING else 'GANZooModel'
+            yield error(key, f'{model} does not read this key; use model_type: {better}, or remove it')
 
 
 def _pretrained(opt):
@@ -143,7 +160,7 @@ def _pretrained(opt):
             f'{Path(generator).name} was trained without a GAN, the discriminator was; it wins at once. '
             'Take the generator that belongs to it, such as RealESRGAN_x4plus.pth with RealESRGAN_x4plus_netD.pth',
         )
-    if get(opt, 'train.gan_opt') and not generator:
+    if (get(opt, 'train.gan_opt') or opt.get('adversaries')) and not generator:
         yield warning('path.pretrain_network_g', 'a GAN from random weights rarely ends well; train with L1 first')
 
 

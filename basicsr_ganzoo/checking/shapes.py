@@ -3,10 +3,12 @@
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
+from basicsr_ganzoo._adversaries import freeze_first_layers
 from basicsr_ganzoo._logits import as_list
 from basicsr_ganzoo._options import OptionError, build
 from basicsr_ganzoo.checking import adversaries, error, get, is_wrong
 from basicsr_ganzoo.checking.values import is_positive
+from basicsr_ganzoo.content import further_losses
 
 MOST_PARAMETERS = 10**10
 LARGEST = 1024  # pixels; of larger crops it is not tried what the network really makes
@@ -28,8 +30,10 @@ def check(opt, found):
             yield error(_key_of_gt_size(opt), told)
             return
         for adversary in adversaries(opt):
-            if not any(is_wrong(found, adversary.where(key)) for key in ('network_d', 'views', 'd_reg_opt')):
+            keys = ('network_d', 'views', 'd_reg_opt', 'net_d_freeze')
+            if not any(is_wrong(found, adversary.where(key)) for key in keys):
                 yield from _discriminator(opt, adversary, gt_size)
+        yield from _windows(opt, gt_size // scale)
     if not is_wrong(found, 'network_g'):
         yield from _generator(opt, scale, gt_size or 32 * scale)
 
@@ -41,6 +45,14 @@ def _gt_size(opt):
 
 def _key_of_gt_size(opt):
     return 'gt_size' if 'gt_size' in opt else 'datasets.train.gt_size'
+
+
+def _windows(opt, side):
+    for key in further_losses(get(opt, 'train', {})):
+        window = get(opt, f'train.{key}.window')
+        if get(opt, f'train.{key}.type') == 'LRConsistencyLoss' and is_positive(window) and window > side:
+            told = f'{window} pixels do not fit into lq of {side}x{side}, gt_size over scale; give at most {side}'
+            yield error(f'train.{key}.window', told)
 
 
 def _generator(opt, scale, gt_size):
@@ -60,6 +72,7 @@ def _discriminator(opt, adversary, gt_size):
     key = adversary.where('network_d')
     net, mistakes = _net(opt, key)
     yield from mistakes
+    yield from _freezing(net, adversary) if net else ()
     try:
         shown = _seen(opt, adversary, gt_size)
     except OptionError as mistake:
@@ -75,9 +88,17 @@ def _discriminator(opt, adversary, gt_size):
         yield from _cutmix(adversary, out)
 
 
+def _freezing(net, adversary):
+    try:
+        freeze_first_layers(net, adversary.get('net_d_freeze', 0))
+    except ValueError as mistake:
+        yield error(adversary.where('net_d_freeze'), mistake)
+
+
 def _seen(opt, adversary, gt_size):
     """The shape of what D is shown of G's picture, behind its views."""
-    image = torch.zeros(1, get(opt, 'network_g.num_out_ch', 3), gt_size, gt_size)
+    device = 'meta' if gt_size > LARGEST else 'cpu'
+    image = torch.zeros(1, get(opt, 'network_g.num_out_ch', 3), gt_size, gt_size, device=device)
     for block in adversary.get('views', []):
         (image,) = build(ARCH_REGISTRY, block, adversary.where('views'))(image)
     return image.shape

@@ -16,7 +16,7 @@ from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_
 from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
 from basicsr_ganzoo._files import save_whole
-from basicsr_ganzoo._optimizers import build_optimizer
+from basicsr_ganzoo._optimizers import build_optimizer, check_resumed, schedule_of, take_schedule
 from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.checkpoints import load_checkpoint
@@ -270,8 +270,9 @@ class GANZooModel(ValidatingModel):
                 log[f'grad_net_d{adversary.suffix}'] = norm
         if BOTH[0] in log:
             content, gan = (log.pop(key) for key in BOTH)
-            content = content.clamp_min(torch.finfo(content.dtype).tiny)
-            log['rho'] = gan / content
+            log['rho'] = (
+                gan / content
+            )  # of a content of 0 infinite or nan, which no weight and no rule takes for a number
             for adversary in self.adversaries.values():
                 if adversary.suffix:
                     log[f'rho{adversary.suffix}'] = log[f'grad_gan{adversary.suffix}'] / content
@@ -387,8 +388,10 @@ class GANZooModel(ValidatingModel):
     def resume_training(self, resume_state):
         """Reload optimizers, schedulers and adversaries; of several adversaries also the networks.
 
+        A state holds learning rates and schedules; those of the option file count.
+
         Raises:
-            OptionError: the state is of other adversaries, or of another order of them, or of another optimizer.
+            OptionError: the state is of other adversaries or of another order of them, or of other optimizers.
         """
         saved = list(resume_state.get('adversaries', self.adversaries))
         if saved != list(self.adversaries):
@@ -397,7 +400,7 @@ class GANZooModel(ValidatingModel):
                 f'{", ".join(self.adversaries) or "none"}; put these back, or start a new training from the networks '
                 'with path.pretrain_network_g'
             )
-        super().resume_training(resume_state)
+        self._resume_optimizers(resume_state)
         paths = self.opt['path']
         for label, adversary in self.adversaries.items():
             if adversary.suffix:
@@ -420,6 +423,25 @@ class GANZooModel(ValidatingModel):
         """Go on with the random numbers, and what else one process has for itself, of a checkpoint."""
         self.load_own_state(state['own'])
         restore_random_states(state['random'], self.device)
+
+    def _resume_optimizers(self, resume_state):
+        """Reload optimizers and schedulers, but for a schedule that the option file has changed."""
+        pairs = list(zip(self.optimizers, self.schedulers, strict=True))
+        schedules = [schedule_of(*pair) for pair in pairs]
+        try:
+            super().resume_training(resume_state)
+            for optimizer in self.optimizers:
+                check_resumed(optimizer)
+        except ValueError as error:
+            raise OptionError(
+                f'the training state does not fit the optimizers ({error}); put optim_g, optim_d, net_d_freeze back, '
+                'or start a new training from the networks with path.pretrain_network_g'
+            ) from error
+        for pair, schedule in zip(pairs, schedules, strict=True):
+            if schedule != schedule_of(*pair):
+                rates = ', '.join(f'{rate:g}' for rate in schedule[0])
+                get_root_logger().info(f'resuming with the schedule of the option file, which begins at {rates}')
+            take_schedule(*pair, schedule)
 
 
 def own_numbers(numbers, suffix):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ganzoo._options import check_number
+from basicsr_ganzoo._options import check_choice, check_number
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.views._filters import mirrored
 from basicsr_ganzoo.views.base import View
@@ -59,6 +59,7 @@ class DiffAugmentView(View):
         ):
             check_number('DiffAugmentView', name, value, least=0, most=1)
         check_number('DiffAugmentView', 'fill', fill)
+        check_choice('DiffAugmentView', 'flips', flips, (False, True))
         self.probability, self.translation, self.cutout = probability, translation, cutout
         self.flips, self.colour, self.fill = bool(flips), colour, fill
 

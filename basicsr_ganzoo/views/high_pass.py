@@ -19,7 +19,7 @@ class HighPassView(View):
     Differs from the paper by the Gaussian instead of its low-pass filter.
 
     Args:
-        sigma: standard deviation of the blur in pixels, from 0.1; half is left at 0.187 / sigma cycles a pixel.
+        sigma: standard deviation of the blur in pixels, from 0.1 to 100; half is left at 0.187 / sigma cycles a pixel.
         gain: factor of the result.
 
     Shape: (N, C, H, W) -> the same, any size; borders are mirrored.
@@ -33,7 +33,7 @@ class HighPassView(View):
 
     def __init__(self, sigma=1.5, gain=1.0):
         super().__init__()
-        check_number('HighPassView', 'sigma', sigma, least=0.1)
+        check_number('HighPassView', 'sigma', sigma, least=0.1, most=100)
         check_number('HighPassView', 'gain', gain)
         self.gain = gain
         radius = math.ceil(3 * sigma)

@@ -57,7 +57,8 @@ class WaveletView(View):
 
     Args:
         wavelet: ``haar``, ``db2``, ``db4``, ``sym4``, ``sym7``.
-        level: how often the low-pass band is split again; the detail bands of all levels are shown, finest first.
+        level: how often the low-pass band is split again, 1 to 8; the detail bands of all levels are shown, finest
+            first.
         stationary: every band has the size of the image, and a shifted image has shifted bands. ``false`` halves the
             size with each level, to ceil(size / 2 ** level), and packs finer bands, as ``F.pixel_unshuffle`` does, to
             the size of the coarsest.
@@ -83,7 +84,12 @@ class WaveletView(View):
         super().__init__()
         check_choice('WaveletView', 'wavelet', wavelet, SCALING)
         check_whole_number('WaveletView', 'level', level)
+        check_number('WaveletView', 'level', level, 1, 8)
         check_number('WaveletView', 'gain', gain)
+        for name, value in (('stationary', stationary), ('luma', luma)):
+            check_choice('WaveletView', name, value, (False, True))
+        if not isinstance(bands, (list, tuple)):
+            raise ValueError(f'WaveletView needs bands to be a list, such as [LH, HL, HH], got {bands!r}')
         for band in bands:
             check_choice('WaveletView', 'bands', band, BANDS)
         if not bands or len(set(bands)) < len(bands):
