@@ -2,13 +2,11 @@
 
 import pytest
 import torch
+from _ranks import RANKS, results_of_ranks
 from _training import batches, model_opt
-from torch import distributed as dist
-from torch import multiprocessing
 
 import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it before BasicSR
 
-RANKS = 2
 STEPS = 3
 #: without batch norm, whose statistics are those of one rank's half
 DISCRIMINATORS = {
@@ -47,18 +45,13 @@ def weights_after_training(case, rank, world_size):
     return [p.detach().clone() for net in nets for p in net.parameters()]
 
 
-def train_on_one_rank(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=RANKS)
-    torch.save([weights_after_training(case, rank, RANKS) for case in CASES], f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+def train_on_one_rank(rank):
+    return [weights_after_training(case, rank, RANKS) for case in CASES]
 
 
 @pytest.fixture(scope='module')
 def weights_of_ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('ranks')
-    multiprocessing.spawn(train_on_one_rank, args=(str(folder),), nprocs=RANKS)
-    return [torch.load(folder / f'{rank}.pt') for rank in range(RANKS)]
+    return results_of_ranks(train_on_one_rank, tmp_path_factory.mktemp('ranks'))
 
 
 @pytest.mark.parametrize('index', range(len(CASES)), ids=[', '.join(case) for case in CASES])

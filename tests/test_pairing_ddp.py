@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing
+from _ranks import RANKS, results_of_ranks
 
 from basicsr_ganzoo.losses.adversarial_loss import LSGANLoss, RaGANLoss, RpGANLoss, VanillaGANLoss
 
-RANKS = 2
 CASES = {
     'average, attached': lambda: RaGANLoss(),
     'average, detached': lambda: RaGANLoss(detach_mean=True),
@@ -39,25 +37,20 @@ def losses_and_gradients(loss, real, fake, scales=(1,)):
     return torch.stack([*d_losses, g_loss]).detach(), [*d_gradients, *torch.autograd.grad(g_loss, fake)]
 
 
-def worker(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=RANKS)
+def worker(rank):
     results = {}
     for name, make in CASES.items():
         for shape in SHAPES:
             real, fake = (logits.chunk(RANKS)[rank] for logits in whole_batch(shape))
             results[name, shape] = losses_and_gradients(make(), real, fake)
             results[name, shape, 'scales'] = losses_and_gradients(make(), real, fake, SCALES)
-    torch.save(results, f'{folder}/{rank}.pth')
-    dist.destroy_process_group()
+    return results
 
 
 @pytest.fixture(scope='module')
 def results(tmp_path_factory):
     """For each rank, its losses and gradients of every case."""
-    folder = tmp_path_factory.mktemp('ranks')
-    multiprocessing.spawn(worker, args=(str(folder),), nprocs=RANKS)
-    return [torch.load(folder / f'{rank}.pth') for rank in range(RANKS)]
+    return results_of_ranks(worker, tmp_path_factory.mktemp('ranks'))
 
 
 def assert_equal_to_one_process(ranks, losses, gradients):

@@ -2,15 +2,14 @@
 
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing, nn
+from _ranks import RANKS, results_of_ranks
+from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.regularizers.base import DiscStep
 
-RANKS = 2
 STEPS = 3
 REGULARIZERS = entries('regularizers')
 #: those that draw nothing, so that one process can be compared with two
@@ -50,25 +49,20 @@ def train(critic, regularizer, batches):
     return torch.stack(gradients), regularizer.state_dict()
 
 
-def worker(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=RANKS)
+def worker(rank):
     results = {}
     for name in REGULARIZERS:
         critic = DistributedDataParallel(small_critic())
         torch.manual_seed(100 + rank)
         batches = [[images.chunk(RANKS)[rank] for images in whole_batch(step)] for step in range(STEPS)]
         results[name] = train(critic, make(name), batches)
-    torch.save(results, f'{folder}/{rank}.pth')
-    dist.destroy_process_group()
+    return results
 
 
 @pytest.fixture(scope='module')
 def results(tmp_path_factory):
     """For each rank, its gradients and states of every regularizer."""
-    folder = tmp_path_factory.mktemp('ranks')
-    multiprocessing.spawn(worker, args=(str(folder),), nprocs=RANKS)
-    return [torch.load(folder / f'{rank}.pth') for rank in range(RANKS)]
+    return results_of_ranks(worker, tmp_path_factory.mktemp('ranks'))
 
 
 @pytest.mark.parametrize('name', REGULARIZERS)

@@ -2,14 +2,12 @@
 
 import pytest
 import torch
+from _ranks import RANKS, results_of_ranks
 from _state import differences, state_of
 from _training import batches, model_opt
-from torch import distributed as dist
-from torch import multiprocessing
 
 import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it before BasicSR
 
-RANKS = 2
 STEPS = 4
 BAD = 3  # the iteration in which a case may have a NaN on one rank
 SGD = {'type': 'SGD', 'lr': 0.05}  # Adam would hide a gradient that is wrong by a factor
@@ -77,20 +75,15 @@ def run(case, rank, world_size, bad_step=True):
     return {'state': state_of(model), 'logs': logs}
 
 
-def run_on_one_rank(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=RANKS)
+def run_on_one_rank(rank):
     results = {case: run(case, rank, RANKS) for case in CASES}
     results['without the bad step'] = run('NaN on one rank', rank, RANKS, bad_step=False)
-    torch.save(results, f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    return results
 
 
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('ranks')
-    multiprocessing.spawn(run_on_one_rank, args=(str(folder),), nprocs=RANKS)
-    return [torch.load(folder / f'{rank}.pt') for rank in range(RANKS)]
+    return results_of_ranks(run_on_one_rank, tmp_path_factory.mktemp('ranks'))
 
 
 def tensors(value):
