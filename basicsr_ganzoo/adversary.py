@@ -93,14 +93,15 @@ class Adversary:
         return [p for p in self.net_d.parameters() if p.requires_grad]
 
     def step(self, real, fake, train_g=True, iteration=0):
-        """Play a step's games and update D: :meth:`play` and :meth:`update`."""
+        """Play a step's games and update D: :meth:`play`, :meth:`finish` and :meth:`update`."""
+        self.optimizer.zero_grad(set_to_none=True)
         gradient, log = self.play(real, fake, train_g, iteration)
         self.finish()
         self.update()
         return gradient, log
 
-    def play(self, real, fake, train_g=True, iteration=0, probe=False, share=1.0, first=True):
-        """Play a step's games. D's gradients are left at its parameters, for :meth:`finish` and :meth:`update`.
+    def play(self, real, fake, train_g=True, iteration=0, probe=False, share=1.0):
+        """Play a step's games. D's gradients are added at its parameters, for :meth:`finish` and :meth:`update`.
 
         Args:
             real: images (N, C, H, W).
@@ -109,15 +110,12 @@ class Adversary:
             iteration: of the training, for lazy regularizers and the weight.
             probe: also measure R1, which costs a backward pass through D.
             share: of D's gradient in that of the step, where a step is several games.
-            first: whether this is the step's first game.
 
         Returns:
             The gradient of G's loss at ``fake`` (None without ``train_g``), and the log: 0-dim tensors by name.
         """
         due = {name: regularizer for name, regularizer in self.regularizers.items() if regularizer.is_due(iteration)}
         self.learns = not (self.skip and self.skip.skips)
-        if first:
-            self.optimizer.zero_grad(set_to_none=True)
         apart = getattr(self.loss, 'separable', False) and not due
         play = self._play_apart if apart else functools.partial(self._play_at_once, due)
         gradient, log = play(probe, real.detach(), fake.detach(), train_g, iteration, share)

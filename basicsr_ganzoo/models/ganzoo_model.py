@@ -193,11 +193,11 @@ class GANZooModel(ValidatingModel):
 
     def optimize_parameters(self, current_iter):
         train_g = current_iter % self.net_d_iters == 0 and current_iter > self.net_d_init_iters
-        for optimizer in self.optimizers:  # already here, so that their bytes are free while the graphs are alive
+        for optimizer in self.optimizers:  # first, so that their bytes are free while the graphs are alive
             optimizer.zero_grad(set_to_none=True)
         logs, outputs = [], []
-        for index in micro_batches(self, self.speed.accumulate):
-            logs.append(self._play(current_iter, train_g, first=index == 0))
+        for _ in micro_batches(self, self.speed.accumulate):
+            logs.append(self._play(current_iter, train_g))
             outputs.append(self.output)
         self.output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         log = combine(logs)
@@ -216,7 +216,7 @@ class GANZooModel(ValidatingModel):
             if not self.precision.forgives(current_iter):
                 self.guard.complain(self.log_dict, current_iter)
 
-    def _play(self, current_iter, train_g, first):
+    def _play(self, current_iter, train_g):
         """Play all games of a batch, or of a part of one, and add their gradients. Returns the log."""
         with torch.set_grad_enabled(train_g):
             sr = self.precision.run(self.net_g, self.lq)
@@ -228,7 +228,7 @@ class GANZooModel(ValidatingModel):
         self.output = sr.detach()
         log = OrderedDict()
         content = self._play_content(log) if train_g else None
-        gan = self._play_adversaries(current_iter, train_g, log, first)
+        gan = self._play_adversaries(current_iter, train_g, log)
         if train_g:
             gradients = [g for g in (content, gan) if g is not None]
             if len(gradients) == 2:
@@ -249,12 +249,12 @@ class GANZooModel(ValidatingModel):
             total = gradient if total is None else total + gradient
         return total
 
-    def _play_adversaries(self, current_iter, train_g, log, first=True):
+    def _play_adversaries(self, current_iter, train_g, log):
         total = None
         probe = bool(self.health and self.health.probes(current_iter))
         for adversary in self.adversaries.values():
             share = 1 / self.speed.accumulate
-            gradient, numbers = adversary.play(self.gt_gan, self.output, train_g, current_iter, probe, share, first)
+            gradient, numbers = adversary.play(self.gt_gan, self.output, train_g, current_iter, probe, share)
             if train_g:
                 numbers['grad_gan'] = gradient.norm()
                 total = gradient if total is None else total + gradient
@@ -270,9 +270,7 @@ class GANZooModel(ValidatingModel):
                 log[f'grad_net_d{adversary.suffix}'] = norm
         if BOTH[0] in log:
             content, gan = (log.pop(key) for key in BOTH)
-            log['rho'] = (
-                gan / content
-            )  # of a content of 0 infinite or nan, which no weight and no rule takes for a number
+            log['rho'] = gan / content  # where content is 0 it is no number, which no weight and no rule takes in
             for adversary in self.adversaries.values():
                 if adversary.suffix:
                     log[f'rho{adversary.suffix}'] = log[f'grad_gan{adversary.suffix}'] / content
