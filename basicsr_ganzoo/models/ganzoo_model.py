@@ -2,12 +2,10 @@
 
 import math
 from collections import OrderedDict
-from pathlib import Path
 
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
-from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -15,27 +13,24 @@ from basicsr_ganzoo import _vgg
 from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_weights
 from basicsr_ganzoo._averaging import average_into
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
-from basicsr_ganzoo._files import save_whole
-from basicsr_ganzoo._optimizers import build_optimizer, check_resumed, schedule_of, take_schedule
+from basicsr_ganzoo._optimizers import build_optimizer
 from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.checkpoints import load_checkpoint
 from basicsr_ganzoo.content import ContentLosses
-from basicsr_ganzoo.guard import BufferKeeper, StepGuard, check_finite, clip_gradients
+from basicsr_ganzoo.guard import BufferKeeper, StepGuard, clip_gradients
 from basicsr_ganzoo.health.report import HealthReport
 from basicsr_ganzoo.micro_batches import combine, micro_batches
+from basicsr_ganzoo.models.checkpointing_model import CheckpointingModel
 from basicsr_ganzoo.precision import Precision
 from basicsr_ganzoo.speed import SpeedOptions
-from basicsr_ganzoo.training import distributed
-from basicsr_ganzoo.training.state import plain_numbers, random_states, rank_file, restore_random_states
-from basicsr_ganzoo.validation.model import ValidatingModel
 
 #: norms of the gradients at the image that the content losses and the adversaries have; ``rho`` is told of them
 BOTH = ('grad_all_content', 'grad_all_gan')
 
 
 @register(MODEL_REGISTRY)
-class GANZooModel(ValidatingModel):
+class GANZooModel(CheckpointingModel):
     """Trains a generator on pairs (lq, gt) with content losses and, if there is a ``network_d``, as a GAN.
 
     Takes the option files of BasicSR's SRGANModel and ESRGANModel: ``network_d``, ``train.gan_opt``, ``optim_d``,
@@ -70,9 +65,6 @@ class GANZooModel(ValidatingModel):
     The log has ``rho``, the norm of the GAN's gradient at the image over the content losses', the norm of each loss's
     (``grad_pix``, ``grad_gan``, ...) and of the networks' gradients (``grad_net_g``), and what the health report says.
     """
-
-    #: what our training loop adds to the training state: its place among the pictures
-    loop_state = None
 
     def __init__(self, opt):
         super(SRModel, self).__init__(opt)
@@ -299,147 +291,6 @@ class GANZooModel(ValidatingModel):
     def model_ema(self, decay=0.999):
         """Move the averaged generator towards the current one: parameters and buffers."""
         average_into(self.net_g_ema, decay, self.net_g)
-
-    # ---------------------------------------------------------------- saving and resuming
-
-    def extra_state(self):
-        """What a resume needs beside networks, optimizers, schedulers and adversaries: the loss scale of fp16."""
-        return {'precision': self.precision.state_dict()}
-
-    def load_extra_state(self, state):
-        """Take over what :meth:`extra_state` gave, as far as it is there."""
-        self.precision.load_state_dict(state.get('precision', {}))
-
-    def save(self, epoch, current_iter):
-        """Save the networks and, unless ``current_iter`` is -1 (the end), the training state, as BasicSR does.
-
-        Raises:
-            DivergedError: a number of a network is not finite; nothing is saved.
-        """
-        check_finite(self.net_g, 'net_g')
-        if self.ema_decay > 0:
-            check_finite(self.net_g_ema, 'the moving average of net_g')
-        for label, adversary in self.adversaries.items():
-            for net in adversary.saved.values():
-                check_finite(net, label)
-        for label, adversary in self.adversaries.items():
-            self.save_network(list(adversary.saved.values()), label, current_iter, param_key=list(adversary.saved))
-        super().save(epoch, current_iter)
-
-    @master_only
-    def save_network(self, net, net_label, current_iter, param_key='params'):
-        """Save networks as BasicSR does, but the file is whole or not there.
-
-        Raises:
-            OptionError: it cannot be written.
-        """
-        nets, keys = (part if isinstance(part, list) else [part] for part in (net, param_key))
-        states = [self.get_bare_model(each).state_dict() for each in nets]
-        on_cpu = [{name: value.cpu() for name, value in state.items()} for state in states]
-        content = dict(zip(keys, on_cpu, strict=True))
-        name = f'{net_label}_{"latest" if current_iter == -1 else current_iter}.pth'
-        save_whole(content, Path(self.opt['path']['models']) / name)
-
-    def save_training_state(self, epoch, current_iter):
-        """Save all that a resume needs. -1, the end, needs none.
-
-        The first process saves BasicSR's keys and what is the same in all processes, and each process its own part;
-        the file ``.state`` comes last, so that where it is, the checkpoint is whole.
-
-        Raises:
-            OptionError: a file cannot be written.
-        """
-        if current_iter == -1:
-            return
-        folder, rank = Path(self.opt['path']['training_states']), self.opt['rank']
-        if rank:
-            save_whole(self._state_of_rank(), rank_file(folder, current_iter, rank))
-        distributed.wait()
-        if rank == 0:
-            save_whole(self._training_state(epoch, current_iter), folder / f'{current_iter}.state')
-        distributed.wait()
-
-    def _training_state(self, epoch, current_iter):
-        return {
-            'epoch': epoch,
-            'iter': current_iter,
-            'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
-            'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
-            'adversaries': {label: adversary.state_dict() for label, adversary in self.adversaries.items()},
-            'bad_steps': self.guard.bad_steps,
-            'best_metric_results': plain_numbers(getattr(self, 'best_metric_results', {})),
-            'loop': self.loop_state,
-            'extra': self.extra_state(),
-            'rank': self._state_of_rank(),
-        }
-
-    def own_state(self):
-        """What one process has for itself, beside its random numbers: tensors and numbers by name."""
-        return {}
-
-    def load_own_state(self, state):
-        """Take over what :meth:`own_state` gave."""
-
-    def _state_of_rank(self):
-        return {'random': random_states(self.device), 'own': self.own_state()}
-
-    def resume_training(self, resume_state):
-        """Reload optimizers, schedulers and adversaries; of several adversaries also the networks.
-
-        A state holds learning rates and schedules; those of the option file count.
-
-        Raises:
-            OptionError: the state is of other adversaries or of another order of them, or of other optimizers.
-        """
-        saved = list(resume_state.get('adversaries', self.adversaries))
-        if saved != list(self.adversaries):
-            raise OptionError(
-                f'the training state is of the discriminators {", ".join(saved) or "(none)"}, and the option file has '
-                f'{", ".join(self.adversaries) or "none"}; put these back, or start a new training from the networks '
-                'with path.pretrain_network_g'
-            )
-        self._resume_optimizers(resume_state)
-        paths = self.opt['path']
-        for label, adversary in self.adversaries.items():
-            if adversary.suffix:
-                path = Path(paths.get('resumed_models', paths['models'])) / f'{label}_{resume_state["iter"]}.pth'
-                self.load_network(adversary.bare, str(path), label=label)
-            adversary.load_state_dict(resume_state.get('adversaries', {}).get(label, {}))
-        self.guard.bad_steps = resume_state.get('bad_steps', 0)
-        self.load_extra_state(resume_state.get('extra', {}))
-        self._take_best_metrics(resume_state.get('best_metric_results', {}))
-        self.buffers.keep()
-
-    def _take_best_metrics(self, results):
-        """Those of other metrics than today's are of no use."""
-        metrics = set((self.opt.get('val') or {}).get('metrics') or {})
-        fitting = {name: record for name, record in results.items() if set(record) == metrics}
-        if fitting:
-            self.best_metric_results = fitting
-
-    def resume_rank(self, state):
-        """Go on with the random numbers, and what else one process has for itself, of a checkpoint."""
-        self.load_own_state(state['own'])
-        restore_random_states(state['random'], self.device)
-
-    def _resume_optimizers(self, resume_state):
-        """Reload optimizers and schedulers, but for a schedule that the option file has changed."""
-        pairs = list(zip(self.optimizers, self.schedulers, strict=True))
-        schedules = [schedule_of(*pair) for pair in pairs]
-        try:
-            super().resume_training(resume_state)
-            for optimizer in self.optimizers:
-                check_resumed(optimizer)
-        except ValueError as error:
-            raise OptionError(
-                f'the training state does not fit the optimizers ({error}); put optim_g, optim_d, net_d_freeze back, '
-                'or start a new training from the networks with path.pretrain_network_g'
-            ) from error
-        for pair, schedule in zip(pairs, schedules, strict=True):
-            if schedule != schedule_of(*pair):
-                rates = ', '.join(f'{rate:g}' for rate in schedule[0])
-                get_root_logger().info(f'resuming with the schedule of the option file, which begins at {rates}')
-            take_schedule(*pair, schedule)
 
 
 def own_numbers(numbers, suffix):
