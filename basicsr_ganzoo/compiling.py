@@ -78,7 +78,7 @@ class Compiler:
     def __init__(self, arguments=None):
         self.arguments = arguments
         self.passes, self.kinds = {}, {}
-        self.compiled = 0
+        self.compiled, self.failure = 0, None
         self.told = False
 
     @contextlib.contextmanager
@@ -144,8 +144,8 @@ class Compiler:
         return None
 
     def _give_up(self, net, reason):
-        self.arguments = None
-        get_root_logger().warning(f'train.compile: {_name(net)} cannot be compiled, training goes on without: {reason}')
+        self.arguments, self.failure = None, f'{_name(net)} cannot be compiled, training goes on without: {reason}'
+        get_root_logger().warning(f'train.compile: {self.failure}')
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import basicsr
 import torch
 from basicsr.models import build_model
 
-from basicsr_ganzoo.bench.contestants import batches, gt_size, own_options, plain_options, stock_options
+from basicsr_ganzoo.bench.contestants import SPEED_KEYS, batches, gt_size, own_options, plain_options, stock_options
 from basicsr_ganzoo.bench.meters import Contestant
 from basicsr_ganzoo.bench.stand_ins import cuda_is_the_device, random_vgg, vgg_is_random
 
@@ -36,8 +36,10 @@ def run(opt, against=None, steps=10):
         fields['stock'], left_out = stock_options(opt)
     elif against == 'plain':
         fields['plain'] = plain_options(opt)
-    with _silence():
+    with silence():
         field = [_enter(name, options) for name, options in fields.items()]
+        for contestant in field:
+            contestant.settle()
         for turn in range(steps):
             for contestant in field if turn % 2 else field[::-1]:
                 contestant.take_timed_step()
@@ -47,9 +49,13 @@ def run(opt, against=None, steps=10):
         'batch': own['datasets']['train']['batch_size_per_gpu'],
         'gt_size': gt_size(own),
         'steps': steps,
+        'keys': {
+            key: value for key, value in own['train'].items() if key in SPEED_KEYS and value not in (False, 'off')
+        },
+        'compile_failed': field[0].compiler.failure,
         'random_vgg': vgg_is_random(own),
         'left_out_by_stock': left_out,
-        'environment': _environment(field[0].model.device),
+        'environment': environment(field[0].model.device),
         'results': results,
         **({'ratios': _ratios(*field), 'loss_difference': _loss_difference(*field)} if len(field) > 1 else {}),
     }
@@ -72,9 +78,9 @@ def _sum_up(contestant):
     return {
         'model': type(contestant.model).__name__,
         'cpu_s': statistics.median(contestant.cpu),
-        'cpu_s_quartiles': _quartiles(contestant.cpu),
+        'cpu_s_quartiles': quartiles(contestant.cpu),
         'wall_s': statistics.median(contestant.wall),
-        'wall_s_quartiles': _quartiles(contestant.wall),
+        'wall_s_quartiles': quartiles(contestant.wall),
         'flops': contestant.flops,
         'peak_bytes': contestant.bytes,
     }
@@ -85,7 +91,7 @@ def _ratios(ours, rival):
     ratios = {'flops': {'ratio': ours.flops / rival.flops}, 'peak_bytes': {'ratio': ours.bytes / rival.bytes}}
     for key in ('cpu', 'wall'):
         pairs = [a / b for a, b in zip(getattr(ours, key), getattr(rival, key), strict=True)]
-        ratios[f'{key}_s'] = {'ratio': statistics.median(pairs), 'quartiles': _quartiles(pairs)}
+        ratios[f'{key}_s'] = {'ratio': statistics.median(pairs), 'quartiles': quartiles(pairs)}
     return {measure: ratios[measure] for measure in MEASURES}
 
 
@@ -97,11 +103,13 @@ def _loss_difference(ours, rival):
     return max(differences) if differences and all(map(math.isfinite, differences)) else None
 
 
-def _quartiles(values):
+def quartiles(values):
+    """The first and the third quartile."""
     return statistics.quantiles(values, n=4, method='inclusive')[::2] if len(values) > 1 else [values[0]] * 2
 
 
-def _environment(device):
+def environment(device):
+    """What has to be known of the machine to read a figure."""
     return {
         'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else f'CPU, {_processor()}',
         'threads': torch.get_num_threads(),
@@ -119,7 +127,7 @@ def _processor():
 
 
 @contextlib.contextmanager
-def _silence():
+def silence():
     """Keep the descriptions of networks that BasicSR logs and prints out of the report."""
     logger = logging.getLogger('basicsr')
     before, logger.disabled = logger.disabled, True

@@ -76,12 +76,13 @@ class TrainingData:
             num_workers=workers,
             prefetch_factor=max(ahead, 2) if workers else None,
             pin_memory=self.block.get('pin_memory') is not False and self.opt['num_gpu'] > 0,
-            worker_init_fn=_begin_worker,
+            worker_init_fn=begin_worker,
             generator=torch.Generator(),  # else it would draw from the one that the training saves
         )
 
 
-def _begin_worker(_):
+def begin_worker(_):
+    """What every process that loads pictures begins with."""
     cv2.setNumThreads(0)  # OpenCV's own threads, as many as the machine has cores in each worker, would but wait
     leave_signals_to_the_trainer()
 
