@@ -6,9 +6,8 @@ import shutil
 import pytest
 import torch
 from _apart import apart
-from _runs import paired, results, train
 from _state import differences, state_of
-from _training import model_opt, train_steps, write_option_file
+from _training import batches, model_opt, train_steps, write_option_file
 from basicsr.models import build_model
 from torch import _dynamo
 from torch._dynamo.backends.common import aot_autograd
@@ -172,15 +171,23 @@ def test_that_penalties_are_not_compiled_is_said_once(log):
     assert sum('cannot be differentiated twice' in message for _, message in log()) == 1
 
 
-def test_a_compiled_run_that_died_goes_on_to_the_same_bits(tmp_path):
-    for name in ('whole', 'died'):
-        path = paired(tmp_path / name, train__compile=TRACED, datasets__train__num_worker_per_gpu=0, total_iter=6)
-        if name == 'died':
-            assert train(path, die_after=5)[0] == 9
-        code, output = train(path, '--auto_resume')
-        assert code == 0, output
-        assert 'compiled MSRResNet for images' in output
-    assert differences(*(results(tmp_path / name, 6) for name in ('whole', 'died'))) == []
+@apart
+def test_a_compiled_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path):
+    paths = {'path': {'models': str(tmp_path), 'training_states': str(tmp_path)}}
+    opt = model_opt(gan_opt=VANILLA, network_d=PATCH_D, d_reg_opt=R1, compile=TRACED) | paths
+    whole, _ = train_steps(opt, 4, gt_size=64)
+    train_steps(opt, 2, gt_size=64)[0].save(0, 2)
+    model, pictures = build_model(opt), list(batches(4, 64))
+    for label, net in (('net_g', model.net_g), ('net_d', model.adversaries['net_d'].bare)):
+        model.load_network(net, str(tmp_path / f'{label}_2.pth'))
+    model.load_network(model.net_g_ema, str(tmp_path / 'net_g_2.pth'), param_key='params_ema')
+    model.resume_training(torch.load(tmp_path / '2.state', weights_only=True))
+    for iteration in (3, 4):
+        model.update_learning_rate(iteration)
+        model.feed_data(pictures[iteration - 1])
+        model.optimize_parameters(iteration)
+    assert model.precision.compiler.compiled
+    assert differences(state_of(whole), state_of(model)) == []
 
 
 # ---------------------------------------------------------------- values

@@ -406,6 +406,7 @@ FINDINGS = {
         'R1Regularizer is due in each step',
     ),
     'fp16': ({'train__amp': 'fp16', 'num_gpu': 0}, 'train.amp', 'warning', 'many times slower'),
+    'compile': ({'train__compile': True, 'num_gpu': 0}, 'train.compile', 'warning', 'on a CPU steps take longer'),
 }
 
 

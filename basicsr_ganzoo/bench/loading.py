@@ -71,8 +71,8 @@ def stock_dataset(ours):
     """
     if not isinstance(ours, (GTFolderDataset, PairedFolderDataset)):
         raise OptionError(
-            f'ganzoo bench --data compares GTFolderDataset or PairedFolderDataset with those of BasicSR, '
-            f'and datasets.train is {type(ours).__name__}'
+            f'ganzoo bench --data compares data sets of ours with those of BasicSR, and datasets.train is '
+            f'{type(ours).__name__}; add --force_yml datasets:train:type=PairedFolderDataset, or GTFolderDataset'
         )
     if ours.reader.type != 'disk':
         raise OptionError(f'ganzoo bench --data compares plain folders, and io_backend is of type {ours.reader.type}')

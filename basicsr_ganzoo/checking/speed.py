@@ -15,7 +15,7 @@ ALONE = 'see one part of a batch at a time with train.accumulate, so that traini
 
 def check(opt):
     """Findings about amp, compile, accumulate and grad_checkpoint."""
-    for rule in (_compile, _parts, _body, _penalties, _fp16_on_a_cpu):
+    for rule in (_compile, _parts, _body, _penalties, _fp16_on_a_cpu, _compile_on_a_cpu):
         yield from rule(opt)
 
 
@@ -78,6 +78,11 @@ def _penalties(opt):
 def _fp16_on_a_cpu(opt):
     if get(opt, 'train.amp') == 'fp16' and opt.get('num_gpu') == 0:
         yield warning('train.amp', 'fp16 is many times slower than float32 on a CPU; take bf16')
+
+
+def _compile_on_a_cpu(opt):
+    if get(opt, 'train.compile') and opt.get('num_gpu') == 0:
+        yield warning('train.compile', 'this is for GPUs; on a CPU steps take longer with it, so remove the key')
 
 
 def _regularizers(adversary):

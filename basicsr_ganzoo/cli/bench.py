@@ -49,9 +49,8 @@ def _check_flags(args):
     from basicsr_ganzoo._options import OptionError, check_whole_number
 
     if args.data and (args.against == 'plain' or args.amp or args.compile or args.channels_last):
-        raise OptionError(
-            "--data compares the training set with BasicSR's and takes no step; leave the other flags away"
-        )
+        told = "--data compares the training set with BasicSR's and takes no step"
+        raise OptionError(f'{told}; leave --against plain, --amp, --channels_last and --compile away')
     if args.workers is not None:
         check_whole_number('ganzoo bench', '--workers', args.workers, 0)
         if not args.data:
