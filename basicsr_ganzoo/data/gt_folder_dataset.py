@@ -5,7 +5,6 @@ import os
 import random
 
 import cv2
-import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ganzoo._registry import register
@@ -87,14 +86,15 @@ def random_turns(hflip, rotation):
 
 
 def turned(image, turns):
-    """An image (H, W, 3) with the turns of :func:`random_turns`, without copying it."""
+    """An image (H, W, 3) with the turns of :func:`random_turns`."""
     left_right, up_down, swapped = turns
-    image = image[:: -1 if up_down else 1, :: -1 if left_right else 1]
-    return image.transpose(1, 0, 2) if swapped else image
+    if left_right or up_down:
+        image = cv2.flip(image, -1 if left_right and up_down else 1 if left_right else 0)
+    return cv2.transpose(image) if swapped else image
 
 
 def random_square(picture, side, turns):
-    """A random square of a turned picture; where that is smaller, it is mirrored as Real-ESRGAN does it.
+    """A random square of a turned picture; where that is smaller, its right and lower edge are mirrored.
 
     Args:
         picture: an image (H, W, 3) or an :class:`~._rows.UndecodedPicture`, of which only the square is taken.
@@ -102,10 +102,9 @@ def random_square(picture, side, turns):
         turns: of :func:`random_turns`.
     """
     if min(picture.shape[:2]) < side:
-        image = turned(picture[:], turns)
-        down, right = (max(0, side - length) for length in image.shape[:2])
-        picture = cv2.copyMakeBorder(np.ascontiguousarray(image), 0, down, 0, right, cv2.BORDER_REFLECT_101)
-        turns = (False, False, False)
+        down, right = (max(0, side - length) for length in picture.shape[:2])
+        edges = [(more, 0) if turn else (0, more) for more, turn in ((down, turns[1]), (right, turns[0]))]
+        picture = cv2.copyMakeBorder(picture[:], *edges[0], *edges[1], cv2.BORDER_REFLECT_101)
     rows, columns = picture.shape[:2]
     top, left = _draw_place((columns, rows) if turns[2] else (rows, columns), side)
     if turns[2]:
