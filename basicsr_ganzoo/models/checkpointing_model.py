@@ -76,8 +76,10 @@ class CheckpointingModel(ValidatingModel):
         the file ``.state`` comes last, so that where it is, the checkpoint is whole.
 
         Raises:
+            DivergedError: the last steps were not finite.
             OptionError: a file cannot be written.
         """
+        self.decision.log()
         if current_iter == -1:
             return
         folder, rank = Path(self.opt['path']['training_states']), self.opt['rank']

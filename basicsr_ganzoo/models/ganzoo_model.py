@@ -40,7 +40,8 @@ class GANZooModel(CheckpointingModel):
 
     Differs from BasicSR: every loss hands its gradient over at the SR image, so that D runs forward twice in a step
     instead of 3 (SRGANModel) or 5 times (ESRGANModel); the EMA takes in buffers; ``ldl_opt`` works here too, and its
-    map is a weight without a gradient (``ldl_detach_map: false`` is BasicSR's and LDL's); all optimizers of torch.
+    map is a weight without a gradient (``ldl_detach_map: false`` is BasicSR's and LDL's); all optimizers of torch,
+    fused if they can be; on a GPU no step waits for it, see :class:`~basicsr_ganzoo.deciding.DecisionOnDevice`.
 
     Further keys of ``train``:
         d_reg_opt: regularizers of D by any name; views: a list of what D is shown instead of the plain picture.
@@ -58,7 +59,7 @@ class GANZooModel(CheckpointingModel):
         accumulate: so many parts, one after the other, make a batch: the same gradients, less memory. Batch norm,
             LeCam and the means of pairing: average and batch_average then see one part at a time.
         grad_checkpoint: true computes the blocks of G's body (RRDBNet, MSRResNet) anew in the backward pass.
-        health_opt: false, or freq (100), probe_freq (1000) and hold (1000), in iterations, of the health report.
+        health_opt: true, false, or freq (100), probe_freq (1000) and hold (1000), in iterations, of the health report.
 
     Instead of one ``network_d``, ``adversaries`` at the top level holds several by name, each with these keys of D and
     ``network_d``, ``gan_opt``, ``optim_d``, ``pretrain_network_d``, ``param_key_d``, ``strict_load_d``.
