@@ -2,22 +2,33 @@
 
 import json
 
+import _apart
 import pytest
 import torch
 import yaml
-from _apart import apart
 from _training import write_option_file, write_pairs
 from basicsr.data import build_dataset
 from torch import nn
 
 from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.bench import contestants, loading, race
-from basicsr_ganzoo.bench.meters import Contestant, LiveBytes
+from basicsr_ganzoo.bench import apart, contestants, loading, race
+from basicsr_ganzoo.bench.meters import LiveBytes
 from basicsr_ganzoo.cli import main
 
 RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, 'loss_weight': 5e-3}
 VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 5e-3}
 PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv2_2': 1}}
+
+
+OWN_DISCRIMINATOR = """
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+
+@ARCH_REGISTRY.register()
+class FlatDiscriminator(torch.nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 1, 3)
+"""
 
 
 def option_file(folder, **changes):
@@ -102,6 +113,21 @@ def test_several_adversaries_have_no_counterpart():
         contestants.stock_options(opt)
 
 
+def test_a_contestant_whose_process_ends_is_one_sentence(tmp_path, monkeypatch):
+    """As one that the system kills because it has no memory left."""
+    monkeypatch.setattr(apart.Apart, 'take_timed_step', lambda self: (self.end(), self._receive()))
+    opt = yaml.safe_load(write_option_file(tmp_path).read_text())
+    with pytest.raises(OptionError, match='the process of ours has ended with code -15; if its memory was too small'):
+        race.run(opt, steps=1)
+
+
+def test_a_contestant_knows_what_the_option_file_imports(tmp_path, capsys):
+    (tmp_path / 'zoo.py').write_text(OWN_DISCRIMINATOR)
+    path = option_file(tmp_path, imports=['zoo.py'], network_d={'type': 'FlatDiscriminator'})
+    code, output = bench(path, capsys)
+    assert code == 0, output.err
+
+
 def test_live_bytes_counts_each_storage_once_until_it_is_freed():
     with LiveBytes() as live:
         kept = torch.zeros(1000)
@@ -135,26 +161,26 @@ def test_the_second_step_is_measured_as_any_later_one(tmp_path):
 
 def test_flags_stand_for_keys_of_train_and_the_report_names_them(tmp_path, capsys):
     path = option_file(tmp_path, train__gan_opt=VANILLA, train__amp='bf16')
-    code, output = bench(path, capsys, '--channels_last', '--amp', 'off', '--against', 'plain', '--json')
+    code, output = bench(path, capsys, '--channels_last', '--amp', 'off', '--force_yml', 'train:accumulate=2')
     assert code == 0, output.err
-    assert json.loads(output.out)['keys'] == {'channels_last': True}
-    code, output = bench(path, capsys, '--channels_last', '--force_yml', 'train:accumulate=2')
-    text = ' '.join(output.out.split())
-    assert 'with train.amp: bf16, channels_last: True, accumulate: 2' in text
+    assert 'with train.channels_last: True, accumulate: 2;' in ' '.join(output.out.split())
 
 
-@apart
+@_apart.apart
 def test_compiling_is_not_timed_and_where_it_fails_the_report_says_so(tmp_path):
     opt = yaml.safe_load(option_file(tmp_path, train__gan_opt=VANILLA).read_text())
-    steps, take = [], Contestant.take_timed_step
-    Contestant.take_timed_step = lambda self: (steps.append(self.compiler.compiled), take(self))
     opt['train']['compile'] = {'backend': 'aot_eager'}
-    report = race.run(opt, steps=3)
-    assert report['compile_failed'] is None
-    assert len(set(steps)) == 1
-    assert steps[0] > 3
-    torch.compile = None
-    assert 'cannot be compiled, training goes on without' in race.run(opt, steps=1)['compile_failed']
+    with apart.silence():
+        contestant, failing = (apart._enter('ours', contestants.own_options(opt), (), '.') for _ in range(2))
+        assert contestant.compiler.compiled == 0
+        contestant.settle()
+        compiled = contestant.compiler.compiled
+        contestant.take_timed_step()
+        assert contestant.compiler.compiled == compiled > 3
+        torch.compile = None
+        failing.settle()
+    assert apart._record(contestant)['compile_failed'] is None
+    assert 'cannot be compiled, training goes on without' in apart._record(failing)['compile_failed']
 
 
 # ---------------------------------------------------------------- --data
@@ -209,7 +235,7 @@ def test_the_loading_of_both_is_measured_on_the_same_pictures(write, workers, na
 @pytest.mark.parametrize('write', [paired_option_file, gt_option_file])
 def test_what_is_loaded_by_both_is_the_same(write, tmp_path):
     block = yaml.safe_load(write(tmp_path).read_text())['datasets']['train']
-    with race.silence():
+    with apart.silence():
         ours = build_dataset({**block, 'phase': 'train', 'scale': 4, 'dataset_enlarge_ratio': 1})
         stock = loading.stock_dataset(ours)
     assert len(stock) == len(ours) == 4

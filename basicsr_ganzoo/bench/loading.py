@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._pipeline import leave_auto_to_the_dataset, repaired_build_dataset
-from basicsr_ganzoo.bench.race import environment, quartiles, silence
+from basicsr_ganzoo.bench.apart import silence
+from basicsr_ganzoo.bench.race import environment, quartiles
 from basicsr_ganzoo.data.gt_folder_dataset import GTFolderDataset
 from basicsr_ganzoo.data.paired_folder_dataset import PairedFolderDataset
 from basicsr_ganzoo.degradations.kernels import KEYS, SIDE

@@ -64,6 +64,8 @@ def _ratio(ratio):
 
 def _notes(report):
     yield 'Times are medians with quartiles. Bytes are those of all tensors: weights, optimizer and what a step adds.'
+    if report['environment']['device'].startswith('CPU'):
+        yield 'Each model has a process of its own; ours keeps the memory that it frees, as `ganzoo train` does.'
     if report['compile_failed']:
         yield f'Not compiled: {report["compile_failed"]}.'
     elif 'compile' in report['keys']:

@@ -34,14 +34,16 @@ def run(args):
 
     check_whole_number('ganzoo bench', '--steps', args.steps)
     _check_flags(args)
+    from basicsr_ganzoo._options_files import find_option_file
     from basicsr_ganzoo.train import prepare
 
-    opt, findings = prepare(args.opt, [*_entries(args), *(args.force_yml or [])])
+    path = find_option_file(args.opt)
+    opt, findings = prepare(path, [*_entries(args), *(args.force_yml or [])])
     for finding in findings:
         is_read = args.data and finding.key.startswith('datasets.train')
         if finding.level == 'error' and (is_read or not _is_of_files(finding.key)):
             raise OptionError(finding)
-    report, show = _measure_data(opt, args) if args.data else _measure_steps(opt, args)
+    report, show = _measure_data(opt, args) if args.data else _measure_steps(opt, args, path.parent)
     print(json.dumps(report, indent=2)) if args.json else show(report)
 
 
@@ -63,10 +65,10 @@ def _entries(args):
     return [f'train:{key}={str(value).lower()}' for key, value in keys.items() if value]
 
 
-def _measure_steps(opt, args):
+def _measure_steps(opt, args, folder):
     from basicsr_ganzoo.bench import race, report
 
-    return race.run(opt, args.against, args.steps), report.print_report
+    return race.run(opt, args.against, args.steps, folder), report.print_report
 
 
 def _measure_data(opt, args):
