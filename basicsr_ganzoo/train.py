@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from basicsr_ganzoo import _force_yml
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._options_files import find_option_file
 
@@ -26,7 +27,7 @@ def add_arguments(parser):
     parser.add_argument('--fresh', action='store_true', help='start anew; a run of this name is renamed, not lost')
     parser.add_argument('--debug', action='store_true', help='validate and save after 8 iterations')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers; not needed')
-    parser.add_argument('--force_yml', nargs='+', metavar='KEY:KEY=VALUE', help='overwrite values of the option file')
+    _force_yml.add_argument(parser)
 
 
 def run(args):
@@ -68,7 +69,7 @@ def prepare(path, force_yml=None):
     from basicsr_ganzoo import _registry
 
     opt = read_options(path)
-    _apply_force_yml(force_yml, opt)
+    _force_yml.apply(force_yml, opt)
     _registry.import_submodules()
     from basicsr_ganzoo.checking import check_options
 
@@ -94,20 +95,6 @@ def read_options(path):
     if not isinstance(opt, dict):
         raise OptionError(f'{path} is no option file: it holds no keys')
     return opt
-
-
-def _apply_force_yml(entries, opt):
-    import yaml
-
-    for entry in entries or []:
-        keys, equals, value = entry.partition('=')
-        *parents, last = (part.strip() for part in keys.split(':'))
-        block = opt
-        for parent in parents:
-            block = block.get(parent) if isinstance(block, dict) else None
-        if not equals or not last or not isinstance(block, dict):
-            raise OptionError(f'--force_yml wants KEY:KEY=VALUE with keys of the option file, got {entry!r}')
-        block[last] = yaml.safe_load(value)
 
 
 def import_plugins(names, folder):

@@ -130,6 +130,13 @@ def paired(folder, **changes):
     return path
 
 
+def stock(folder, **changes):
+    """BasicSR's SRGANModel on the same pairs."""
+    none = dict.fromkeys(('train__d_reg_opt', 'train__gan_weight_opt'))
+    gan = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0, 'loss_weight': 0.1}
+    return paired(folder, model_type='SRGANModel', train__gan_opt=gan, **{**none, **changes})
+
+
 def degrading(folder, **changes):
     """RealESRGANZooModel with kernels and a pool that is full at the checkpoint."""
     names = {'name': 'n', 'type': 'GTFolderDataset', 'dataroot_gt': str(folder / 'data/gt'), 'degradation': 'real'}

@@ -288,6 +288,8 @@ def test_all_mistakes_are_told_at_once_and_training_tells_them_too(tmp_path, mon
 def test_force_yml_can_mend_the_file(tmp_path, monkeypatch, capsys):
     path = write_option_file(tmp_path, train__optim_g__lr='1e-4', total_iter=2)
     monkeypatch.chdir(tmp_path)
+    assert check(capsys, path)[0] == 1
+    assert check(capsys, path, '--force_yml', 'train:optim_g:lr=0.0001')[0] == 0
     with pytest.raises(SystemExit) as stopped:
         main(['train', '-opt', str(path), '--force_yml', 'train:optim_g:lr=0.0001'])
     assert not stopped.value.code, capsys.readouterr().err

@@ -1,7 +1,9 @@
 """``ganzoo train`` in two processes, as torchrun starts them, on CPUs."""
 
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +67,36 @@ def test_they_resume_to_the_same_bits(two, tmp_path):
     assert 'iter: 4.' in output
     assert 'not exactly' not in output
     assert differences(two[1], results(tmp_path, 6)) == []
+
+
+DAMAGES = {'missing': lambda file: file.unlink(), 'half': lambda file: file.write_bytes(file.read_bytes()[:500])}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_a_checkpoint_without_the_part_of_one_process_is_passed_over_by_all(damage, tmp_path):
+    path = option_file(tmp_path, total_iter=4, logger__save_checkpoint_freq=2)
+    assert train_ranks(path)[0] == [0, 0]
+    states = tmp_path / 'experiments/gan_x4/training_states'
+    DAMAGES[damage](states / '4.rank1')
+    given = ('--force_yml', f'path:resume_state={states}/4.state', 'train:total_iter=6')
+    codes, output = train_ranks(path, *given)
+    assert codes == [1, 1], output
+    assert f'error: {states}/4.state is damaged: ' in output
+    assert (tmp_path / 'output1.txt').read_text().count('error: ') == 0
+    codes, output = train_ranks(path, '--auto_resume')
+    assert codes == [0, 0], output
+    assert f'{states}/4.state is damaged: ' in output
+    assert '4.rank1' in output
+    assert 'iter: 2.' in output
+
+
+def test_with_another_number_of_processes_their_parts_do_not_matter(two, tmp_path):
+    path = Path(shutil.copytree(two[0].parent, tmp_path / 'copy')) / two[0].name
+    (path.parent / 'experiments/gan_x4/training_states/6.rank1').unlink()
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=7')
+    assert code == 0, output
+    assert 'iter: 6.' in output
+    assert 'not exactly as without a stop: processes was 2 and is 1' in output
 
 
 def test_another_number_of_processes_goes_on_and_is_said_to_be_inexact(tmp_path):

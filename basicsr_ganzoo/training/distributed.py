@@ -61,12 +61,27 @@ def agreed(value, device):
 
 
 def of_first(function, *args):
-    """What ``function`` gives in the first process, in all of them; it is called there alone."""
+    """What ``function`` gives in the first process, in all of them; it is called there alone.
+
+    Raises:
+        OptionError: ``function`` has raised it in the first process, which alone has the message.
+    """
     if not _several():
         return function(*args)
-    box = [function(*args) if torch.distributed.get_rank() == 0 else None]
+    first = torch.distributed.get_rank() == 0
+    box = [_outcome(function, *args) if first else None]
     torch.distributed.broadcast_object_list(box)
-    return box[0]
+    result, message = box[0]
+    if message is not None:
+        raise OptionError(message if first else '')
+    return result
+
+
+def _outcome(function, *args):
+    try:
+        return function(*args), None
+    except OptionError as error:
+        return None, str(error)
 
 
 def is_lost(error):

@@ -11,6 +11,7 @@ from basicsr_ganzoo.training import distributed
 from basicsr_ganzoo.training.checkpoints import remove_old
 from basicsr_ganzoo.training.console import progress_bar
 from basicsr_ganzoo.training.signals import BrokenOff, Stopped, StopRequest, UntilAsked
+from basicsr_ganzoo.training.whole_checkpoint import WholeCheckpoint
 
 #: after so many iterations the mean times count, and a share of waiting above this is worth a word
 SETTLED, WAITS = 200, 0.2
@@ -118,11 +119,15 @@ class Loop:
         place = self.start.after(self.iteration - self.first)
         self.model.loop_state = {'epoch': place.epoch, 'batch': place.batch, **self.data.identity()}
         self.logger.info('Saving models and training states.')
-        self.model.save(self._epoch, self.iteration)
+        self._save_whole(self._epoch, self.iteration)
         self.saved = self.iteration
         keep = self.opt['logger'].get('keep_last')
         if keep and self.opt['rank'] == 0:
             remove_old(self.opt['path'], self.iteration, keep)
+
+    def _save_whole(self, epoch, iteration):
+        with WholeCheckpoint(getattr(self.model, 'loop_state', None)):
+            self.model.save(epoch, iteration)
 
     def _validate(self):
         """Validate in the first process alone, for which its generator must not wait for those of the others.
@@ -147,7 +152,7 @@ class Loop:
         consumed = datetime.timedelta(seconds=int(time.time() - begun))
         self.logger.info(f'End of training. Time consumed: {consumed}')
         self.logger.info('Save the latest model.')
-        self.model.save(epoch=-1, current_iter=-1)
+        self._save_whole(-1, -1)
         if self.opt.get('val') and self.validated != self.iteration:
             self._validate()
 

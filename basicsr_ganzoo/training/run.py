@@ -45,8 +45,7 @@ def _train(opt, args):
     torch.backends.cudnn.benchmark = True
     state = state_to_resume(opt)
     options.seed(opt, ((state or {}).get('loop') or {}).get('seed'))
-    folders.prepare(opt, args.fresh, state is not None)
-    distributed.wait()
+    distributed.of_first(folders.prepare, opt, args.fresh, state is not None)
     logger, tb_logger = _begin_log(opt, args.opt)
     try:
         data, validation = TrainingData(opt), validation_loaders(opt, logger)
@@ -84,24 +83,31 @@ def _resume(opt, model, data, state, logger):
         ) from error
     saved, now = state.get('loop'), data.identity()
     changed = [key for key in now if saved and saved[key] != now[key]]
-    part = None if changed or not saved else _part_of_rank(opt, state)
-    if not part:
+    steady = saved and not changed
+    part = _part_of_rank(opt, model, state) if steady else None
+    if part:
+        model.resume_rank(part)
+    else:
         _say_inexact(saved, now, changed, logger)
-        return iteration, data.start(state['epoch'])
-    model.resume_rank(part)
-    return iteration, data.start(saved['epoch'], saved['batch'])
+    return iteration, data.start(saved['epoch'], saved['batch']) if steady else data.start(state['epoch'])
 
 
-def _part_of_rank(opt, state):
+def _part_of_rank(opt, model, state):
+    """What this process has for itself, or None for models of BasicSR's, which have nothing."""
+    if not ('rank' in state and hasattr(model, 'resume_rank')):
+        return None
     if opt['rank'] == 0:
         return state['rank']
     return load_file(rank_file(os.path.dirname(opt['path']['resume_state']), state['iter'], opt['rank']))
 
 
 def _say_inexact(saved, now, changed, logger):
-    told = ', '.join(f'{key} was {saved[key]} and is {now[key]}' for key in changed)
-    why = told or 'the state has no random numbers and no place among the pictures, as those of BasicSR'
-    logger.warning(f'going on, but not exactly as without a stop: {why}; the epoch begins anew')
+    why = ', '.join(f'{key} was {saved[key]} and is {now[key]}' for key in changed)
+    if not saved:
+        why = 'the state has no random numbers and no place among the pictures, as those of BasicSR'
+    anew = '; the epoch begins anew' if why else ''
+    why = why or "the random numbers of BasicSR's models are not saved, so that what they draw themselves is drawn anew"
+    logger.warning(f'going on, but not exactly as without a stop: {why}{anew}')
 
 
 def _introduce(opt, data, iteration, logger):

@@ -48,11 +48,13 @@ def load_file(path):
     """Read a file of a checkpoint to the CPU, without running code that may be in it.
 
     Raises:
-        OptionError: it is not there, or damaged.
+        OptionError: it is not there, cannot be read, or is damaged.
     """
     if not Path(path).is_file():
         raise OptionError(f'there is no {path}')
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
+    except PermissionError as error:
+        raise OptionError(f'{path} cannot be read: {error.strerror}') from error
     except Exception as error:  # bytes that are no checkpoint can raise nearly anything
         raise OptionError(f'{path} is damaged: {" ".join(str(error).split())[:200]}') from error
