@@ -12,6 +12,7 @@ from basicsr.utils.options import copy_opt_file, dict2str
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.training import distributed, folders, options
 from basicsr_ganzoo.training.checkpoints import state_to_resume
+from basicsr_ganzoo.training.introduction import introduction
 from basicsr_ganzoo.training.loaders import TrainingData, validation_loaders
 from basicsr_ganzoo.training.loop import Loop
 from basicsr_ganzoo.training.signals import Stopped
@@ -51,7 +52,8 @@ def _train(opt, args):
         data, validation = TrainingData(opt), validation_loaders(opt, logger)
         model = build_model(opt)
         iteration, start = _resume(opt, model, data, state, logger) if state else (0, data.start())
-        _introduce(opt, data, iteration, logger)
+        if opt['rank'] == 0:
+            logger.info(introduction(opt, model, data, iteration))
         Loop(opt, model, data, validation, tb_logger, iteration, start).run()
     finally:
         if tb_logger:
@@ -108,17 +110,3 @@ def _say_inexact(saved, now, changed, logger):
     anew = '; the epoch begins anew' if why else ''
     why = why or "the random numbers of BasicSR's models are not saved, so that what they draw themselves is drawn anew"
     logger.warning(f'going on, but not exactly as without a stop: {why}{anew}')
-
-
-def _introduce(opt, data, iteration, logger):
-    """What is about to happen, in a few lines."""
-    device = torch.cuda.get_device_name() if opt['num_gpu'] else 'the CPU'
-    total, world_size = opt['train']['total_iter'], opt['world_size']
-    rest = f'iterations {iteration + 1:,} to {total:,}' if iteration < total else f'all {total:,} iterations are done'
-    logger.info(
-        f'Training on {device}: {len(data.dataset)} pictures, {rest}, {data.per_epoch} in an epoch.'
-        f'\n\tBatch size per gpu: {data.batch_size}'
-        f'\n\tWorld size (gpu number): {world_size}'
-        f'\n\tPictures in a step: {data.whole_batch}'
-        f'\n\tWriting to: {opt["path"]["experiments_root"]}'
-    )
