@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from _runs import degrading, results, train
+from _state import differences
 from _training import model_opt
 from basicsr.models import build_model
 
@@ -54,6 +56,17 @@ def test_one_of_several_gpus_is_said_to_be_one(visible, dist, expected, monkeypa
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: visible)
     opt, *rest = introduced()
     assert introduction({**opt, 'num_gpu': 1, 'dist': dist}, *rest).startswith(expected)
+
+
+def test_training_is_the_same_with_and_without_it(tmp_path, monkeypatch):
+    changes = {'total_iter': 3, 'val': None, 'train__views': [{'type': 'DiffAugmentView'}]}
+    code, output = train(degrading(tmp_path / 'with', **changes))
+    assert code == 0, output
+    assert 'Cost of a step: ' in output
+    monkeypatch.setattr('basicsr_ganzoo.training.run.introduction', lambda *args: 'nothing')
+    assert train(degrading(tmp_path / 'without', **changes))[0] == 0
+    one, other = (results(tmp_path / name, 3) for name in ('with', 'without'))
+    assert differences(one, other) == []
 
 
 def test_without_the_size_of_the_pictures_the_cost_is_unknown():

@@ -49,7 +49,7 @@ class Loop:
         """
         begun = time.time()
         batches = self.data.batches(self.start, max(self.total - self.iteration, 0))
-        with self.stop, self._bar() as self.show:
+        with self.stop, self._bar() as self.display:
             if self.iteration:  # a stop came between the checkpoint and the validation, perhaps
                 self._validate_if_due()
             for batch in batches:
@@ -76,13 +76,17 @@ class Loop:
             self.messages.reset_start_time()
         if self._is_due(self.opt['logger']['print_freq']):
             self._log()
-        self.show(self.iteration, self.step_timer.get_avg_time(), self.data_timer.get_avg_time())
+        self.display.step(self.iteration, self.step_timer.get_avg_time(), self.data_timer.get_avg_time())
+        health = getattr(self.model, 'health', None)
+        self.display.verdict = health.status if health else ''
 
     def _log(self):
         times = {'time': self.step_timer.get_avg_time(), 'data_time': self.data_timer.get_avg_time()}
         rates = {'lrs': self.model.get_current_learning_rate()}
         place = {'epoch': self._epoch, 'iter': self.iteration}
-        self.messages({**place, **rates, **times, **self.model.get_current_log()})
+        log = self.model.get_current_log()
+        self.messages({**place, **rates, **times, **log})
+        self.display.log = log
         self._warn_of_waiting(times['data_time'] / max(times['time'], 1e-9))
 
     def _warn_of_waiting(self, share):
@@ -144,6 +148,7 @@ class Loop:
         finally:
             self.model.net_g = wrapped
         self.validated = self.iteration
+        self.display.metrics = getattr(self.model, 'metric_results', {})
         self._leave_if_asked()
 
     def _finish(self, begun):
