@@ -39,7 +39,8 @@ def run(args):
     """
     args.opt = str(find_option_file(args.opt))
     opt, findings = prepare(args.opt, args.force_yml)
-    for finding in findings:
+    first = int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0  # of several processes, which warns
+    for finding in findings if first else ():
         if finding.level == 'warning':
             print(f'warning: {finding}', file=sys.stderr)
     errors = [str(finding) for finding in findings if finding.level == 'error']

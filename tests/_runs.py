@@ -35,12 +35,15 @@ def train(path, *flags, **limits):
     return process.exitcode, output_of(path)
 
 
-def start_ranks(path, *flags, ranks=2, **limits):
-    """Start as many processes as torchrun would, of which rank 0 writes output.txt, and rank 1 output1.txt."""
+def free_port():
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
-    common = {'WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+        return free.getsockname()[1]
+
+
+def start_ranks(path, *flags, ranks=2, **limits):
+    """Start as many processes as torchrun would, of which rank 0 writes output.txt, and rank 1 output1.txt."""
+    common = {'WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free_port())}
     flags = ('--launcher', 'pytorch', *flags)
     return [
         start(path, *flags, output=f'output{rank or ""}.txt', env={**common, 'RANK': str(rank)}, **limits)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from _runs import output_of, paired, results, start_ranks, train, train_ranks, wait_for
+from _runs import free_port, output_of, paired, results, start, start_ranks, train, train_ranks, wait_for
 from _state import differences
 
 SGD = {'type': 'SGD', 'lr': 0.05}  # Adam would hide a gradient that is wrong by a factor
@@ -57,6 +57,11 @@ def test_they_take_total_iter_steps_and_say_what_a_step_is(two):
     assert 'Pictures in a step: 2' in output
     assert 'iter:       6' in output
     assert 'iter:       7' not in output
+
+
+def test_what_both_find_is_said_by_the_first(two):
+    assert output_of(two[0]).count('warning: path.pretrain_network_g: a GAN from random weights') == 1
+    assert 'warning: ' not in (two[0].parent / 'output1.txt').read_text()
 
 
 def test_they_resume_to_the_same_bits(two, tmp_path):
@@ -157,3 +162,57 @@ def test_a_generator_with_buffers_and_without_average_validates_without_a_hang(t
     codes, output = train_ranks(path)
     assert codes == [0, 0], output
     assert output.count('# psnr') == 2
+
+
+# ---------------------------------------------------------------- launchers
+
+
+@pytest.fixture
+def scontrol(tmp_path, monkeypatch):
+    """Slurm's command, which names the hosts of a list of nodes."""
+    command = tmp_path / 'bin/scontrol'
+    command.parent.mkdir()
+    command.write_text('#!/bin/sh\n[ "$*" = "show hostname node[3-4]" ] && printf "127.0.0.1\\n127.0.0.2\\n"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv('PATH', str(command.parent), prepend=os.pathsep)
+
+
+def in_slurm(path, rank, port):
+    """Start one of two processes as srun does."""
+    places = {'SLURM_PROCID': str(rank), 'SLURM_NTASKS': '2', 'SLURM_LOCALID': str(rank)}
+    flags = ('--launcher', 'slurm', '--force_yml', f'dist_params:port={port}')
+    return start(path, *flags, output=f'output{rank or ""}.txt', env={**places, 'SLURM_NODELIST': 'node[3-4]'})
+
+
+@pytest.mark.usefixtures('scontrol')
+def test_slurm_starts_two_processes_that_train_together(two, tmp_path):
+    path, port = option_file(tmp_path), free_port()
+    processes = [in_slurm(path, rank, port) for rank in range(2)]
+    for process in processes:
+        process.join(100)
+    assert [process.exitcode for process in processes] == [0, 0], output_of(path)
+    assert differences(two[1], results(tmp_path, 6)) == []
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'environment', 'expected'),
+    [
+        ('pytorch', {}, '--launcher pytorch belongs to torchrun: torchrun --nproc_per_node 2'),
+        ('slurm', {}, '--launcher slurm belongs to srun'),
+        ('slurm', {'SLURM_PROCID': '0', 'SLURM_NTASKS': '2', 'SLURM_NODELIST': 'n5'}, 'which hosts n5 are; use torchr'),
+    ],
+)
+@pytest.mark.usefixtures('scontrol')
+def test_a_launcher_that_has_started_nothing_is_one_sentence(launcher, environment, expected, tmp_path):
+    path = option_file(tmp_path)
+    process = start(path, '--launcher', launcher, env=environment)
+    process.join(60)
+    assert process.exitcode == 1
+    assert expected in output_of(path)
+    assert 'Traceback' not in output_of(path)
+
+
+@pytest.mark.parametrize('flag', ['--local_rank', '--local-rank'])
+def test_the_flag_of_old_launchers_is_taken_in_both_spellings(flag, tmp_path):
+    code, output = train(option_file(tmp_path, total_iter=1, val=None), f'{flag}=0')
+    assert code == 0, output

@@ -1,10 +1,10 @@
 """Several processes: how they begin, and how they agree."""
 
 import os
+import subprocess
 from datetime import timedelta
 
 import torch
-from basicsr.utils import dist_util
 
 from basicsr_ganzoo._options import OptionError
 
@@ -16,27 +16,43 @@ PATIENCE = timedelta(hours=3)
 def start(launcher, dist_params=None):
     """Join the processes that torchrun or slurm has started; over gloo where there is no GPU.
 
+    Args:
+        launcher: ``pytorch`` or ``slurm``.
+        dist_params: ``port`` is that of slurm's first process, as in BasicSR.
+
     Raises:
         OptionError: nothing has started them.
     """
     if launcher == 'slurm':
-        return _start_slurm(dist_params or {})
-    if 'RANK' not in os.environ:
+        _take_over_from_slurm((dist_params or {}).get('port'))
+    elif 'RANK' not in os.environ:
         raise OptionError(f'--launcher pytorch belongs to torchrun: {TORCHRUN.format(2)}')
     if torch.cuda.is_available():
         local = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
         torch.cuda.set_device(local % torch.cuda.device_count())
     backend = 'nccl' if torch.cuda.is_available() else 'gloo'
     torch.distributed.init_process_group(backend, timeout=PATIENCE)
-    return None
 
 
-def _start_slurm(dist_params):
-    if 'SLURM_PROCID' not in os.environ:
+def _take_over_from_slurm(port):
+    """Set what torchrun sets, from what srun has set, as BasicSR's ``init_dist`` does."""
+    srun = os.environ
+    if 'SLURM_PROCID' not in srun:
         raise OptionError('--launcher slurm belongs to srun; without it, leave --launcher away')
-    if not torch.cuda.is_available():
-        raise OptionError('--launcher slurm needs GPUs; without them use torchrun and --launcher pytorch')
-    dist_util.init_dist('slurm', **dist_params)
+    port = port or srun.get('MASTER_PORT', 29500)
+    local = srun.get('SLURM_LOCALID', srun['SLURM_PROCID'])
+    places = {'RANK': srun['SLURM_PROCID'], 'WORLD_SIZE': srun['SLURM_NTASKS'], 'LOCAL_RANK': local}
+    srun.update({**places, 'MASTER_ADDR': _first_host(srun['SLURM_NODELIST']), 'MASTER_PORT': str(port)})
+
+
+def _first_host(nodes):
+    try:
+        hosts = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True).stdout.split()
+    except FileNotFoundError:
+        hosts = []
+    if not hosts:
+        raise OptionError(f'--launcher slurm: scontrol does not say which hosts {nodes} are; use torchrun instead')
+    return hosts[0]
 
 
 def stop():

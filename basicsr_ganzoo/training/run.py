@@ -36,8 +36,8 @@ def train(opt, args, root):
         if not distributed.is_lost(error):
             raise
         raise OptionError(
-            'another of the processes has ended, and its message says why; go on from the last checkpoint with '
-            '--auto_resume'
+            'another of the processes has ended, and its message, if it left one, says why; go on from the last '
+            'checkpoint with --auto_resume'
         ) from error
     distributed.stop()
 
