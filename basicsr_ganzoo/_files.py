@@ -1,11 +1,14 @@
 """How a file gets to its place whole or not at all."""
 
 import contextlib
+import errno
 import os
 
 from basicsr_ganzoo._options import OptionError
 
 PART = '.part-'
+#: what the system says of a full disk, a full quota, and a file that has become too large
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager

@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 
 from basicsr_ganzoo import _force_yml
+from basicsr_ganzoo._files import NO_ROOM
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._options_files import find_option_file
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+#: all that BasicSR says of a picture of a validation
+PICTURE_NOT_WRITTEN = 'Failed in writing images.'
 
 
 def add_arguments(parser):
@@ -53,9 +56,11 @@ def run(args):
     try:
         train(opt, args, os.getcwd())
     except OSError as error:
-        if error.errno not in NOT_WRITABLE:
-            raise
-        raise OptionError(f'cannot write there: {error}') from error
+        if error.errno in NOT_WRITABLE:
+            raise OptionError(f'cannot write there: {error}') from error
+        if error.errno in NO_ROOM or error.args == (PICTURE_NOT_WRITTEN,):
+            raise OptionError(f'cannot write: {error}; make room, and go on with --auto_resume') from error
+        raise
 
 
 def prepare(path, force_yml=None):

@@ -340,6 +340,33 @@ def test_a_full_disk_is_one_sentence_and_the_checkpoint_before_is_whole(tmp_path
     assert iterations(output) == [3, 4]
 
 
+def with_metric(path, body, **val):
+    """Let a run validate with a metric of its own after each second iteration."""
+    (path.parent / 'metric.py').write_text(
+        'import os, signal\nfrom basicsr.utils.registry import METRIC_REGISTRY\n\n\n@METRIC_REGISTRY.register()\n'
+        f'def own_metric(img, img2):\n    {body}\n'
+    )
+    opt = yaml.safe_load(path.read_text())
+    opt['val'].update(val_freq=2, metrics={'own': {'type': 'own_metric'}}, **val)
+    path.write_text(yaml.safe_dump({**opt, 'imports': ['metric.py']}))
+    return path
+
+
+def test_an_error_of_somebody_elses_code_ends_the_run_though_there_are_workers(tmp_path):
+    code, output = train(with_metric(paired(tmp_path), 'return 1 / 0'))
+    assert code == 1
+    assert output.rstrip().endswith('ZeroDivisionError: division by zero')
+
+
+def test_a_picture_of_a_validation_that_cannot_be_written_is_one_sentence(tmp_path):
+    path = with_metric(paired(tmp_path), 'return 1.0', save_img=True)
+    (tmp_path / 'experiments/gan_x4/visualization/0/0_2.png').mkdir(parents=True)
+    code, output = train(path)
+    assert code == 1
+    assert 'error: cannot write: Failed in writing images.; make room, and go on with --auto_resume' in output
+    assert 'Traceback' not in output
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(trained, tmp_path):
     path = Path(shutil.copy(trained, tmp_path))
     (tmp_path / 'experiments').write_text('a file')

@@ -8,6 +8,8 @@ from basicsr_ganzoo.checkpoints.files import read_file
 from basicsr_ganzoo.training import distributed
 from basicsr_ganzoo.training.state import load_file, rank_file
 
+NEEDED = ('iter', 'epoch', 'optimizers', 'schedulers')
+
 
 def state_to_resume(opt):
     """The training state to go on from, the same in all processes, or None; its networks are set in ``opt['path']``.
@@ -66,8 +68,8 @@ def _check_whole(opt, path):
     With another number of processes these parts are of no use, and may be missing.
     """
     state = load_file(path)
-    if not isinstance(state, dict) or 'iter' not in state:
-        raise OptionError(f'{path} is damaged: it is no training state')
+    if not (isinstance(state, dict) and set(NEEDED) <= set(state) and isinstance(state['iter'], int)):
+        raise OptionError(f'{path} is no training state: it lacks iter, epoch, optimizers or schedulers')
     folder, iteration = _folder_of_networks(opt, path), state['iter']
     try:
         for label in _labels(opt):

@@ -1,19 +1,17 @@
 """A training from its options to its end: folders, log, data, model, resuming, and the loop."""
 
-import logging
 import os
+import traceback
 
 import torch
 from basicsr.models import build_model
-from basicsr.train import init_tb_loggers
-from basicsr.utils import get_env_info, get_root_logger, get_time_str
-from basicsr.utils.options import copy_opt_file, dict2str
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.training import distributed, folders, options
 from basicsr_ganzoo.training.checkpoints import state_to_resume
 from basicsr_ganzoo.training.introduction import introduction
 from basicsr_ganzoo.training.loaders import TrainingData, validation_loaders
+from basicsr_ganzoo.training.logs import logs
 from basicsr_ganzoo.training.loop import Loop
 from basicsr_ganzoo.training.signals import Stopped
 from basicsr_ganzoo.training.state import load_file, rank_file
@@ -32,8 +30,9 @@ def train(opt, args, root):
     except Stopped:
         distributed.stop()
         raise
-    except RuntimeError as error:
-        if not distributed.is_lost(error):
+    except Exception as error:
+        _let_workers_end(error)
+        if not (isinstance(error, RuntimeError) and distributed.is_lost(error)):
             raise
         raise OptionError(
             'another of the processes has ended, and its message, if it left one, says why; go on from the last '
@@ -42,34 +41,25 @@ def train(opt, args, root):
     distributed.stop()
 
 
+def _let_workers_end(error):
+    """Drop the data loaders that the frames of an error hold; Python would wait at its end for their workers."""
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
 def _train(opt, args):
     torch.backends.cudnn.benchmark = True
     state = state_to_resume(opt)
     options.seed(opt, ((state or {}).get('loop') or {}).get('seed'))
     distributed.of_first(folders.prepare, opt, args.fresh, state is not None)
-    logger, tb_logger = _begin_log(opt, args.opt)
-    try:
+    with logs(opt, args.opt) as (logger, tb_logger):
         data, validation = TrainingData(opt), validation_loaders(opt, logger)
         model = build_model(opt)
         iteration, start = _resume(opt, model, data, state, logger) if state else (0, data.start())
         if opt['rank'] == 0:
             logger.info(introduction(opt, model, data, iteration))
         Loop(opt, model, data, validation, tb_logger, iteration, start).run()
-    finally:
-        if tb_logger:
-            tb_logger.close()
-
-
-def _begin_log(opt, option_file):
-    copy_opt_file(option_file, opt['path']['experiments_root'])
-    log_file = os.path.join(opt['path']['log'], f'train_{opt["name"]}_{get_time_str()}.log')
-    logger = get_root_logger(logger_name='basicsr', log_level=logging.INFO, log_file=log_file)
-    logger.info(get_env_info())
-    logger.info(dict2str(opt))
-    try:
-        return logger, init_tb_loggers(opt)
-    except (AssertionError, ImportError) as error:
-        raise OptionError(f'logger: {error}; correct use_tb_logger or wandb, or install what is missing') from error
 
 
 def _resume(opt, model, data, state, logger):
@@ -78,6 +68,8 @@ def _resume(opt, model, data, state, logger):
     logger.info(f'Resuming training from epoch: {state["epoch"]}, iter: {iteration}.')
     try:
         model.resume_training(state)
+    except OptionError:
+        raise
     except (AssertionError, KeyError, ValueError) as error:
         raise OptionError(
             f'{opt["path"]["resume_state"]} does not fit the option file ({error}); put its optimizers and schedulers '
