@@ -379,9 +379,12 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(trained, tmp_path):
 def test_the_root_of_the_experiments_is_one_place_for_writing_and_resuming(trained, tmp_path):
     path = Path(shutil.copy(trained, tmp_path))
     root = tmp_path / 'elsewhere'
-    assert train(path, '--force_yml', f'path:experiments_root={root}')[0] == 0
+    changes = (f'path:experiments_root={root}', 'logger:use_tb_logger=true')
+    assert train(path, '--force_yml', *changes)[0] == 0
     assert not (tmp_path / 'experiments').exists()
-    changes = (f'path:experiments_root={root}', 'train:total_iter=5')
+    assert not (tmp_path / 'tb_logger').exists()
+    assert list((root / 'tb_logger/gan_x4').iterdir())
+    changes = (*changes, 'train:total_iter=5')
     code, output = train(path, '--auto_resume', '--force_yml', *changes)
     assert code == 0, output
     assert iterations(output) == [5]

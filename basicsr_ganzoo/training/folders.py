@@ -27,6 +27,8 @@ def prepare(opt, fresh, resuming):
         _refuse_to_overwrite(opt, home)
     for name in ('models', 'training_states', 'visualization'):
         os.makedirs(paths[name], exist_ok=True)
+        if not os.access(paths[name], os.W_OK):  # better now than at the first save
+            raise OptionError(f'cannot write there: {paths[name]} is not writable')
     remove_parts(paths)
 
 
