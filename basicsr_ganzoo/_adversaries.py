@@ -76,6 +76,7 @@ def adversaries_of(opt):
         raise OptionError(f'adversaries needs to be a mapping of names to blocks, got {several!r}')
     for name, block in several.items():
         _check_form(name, block)
+    _check_case(several)
     return [AdversaryOptions(name, block) for name, block in several.items()]
 
 
@@ -86,6 +87,17 @@ def _check_form(name, block):
         raise OptionError(
             f'adversaries.{name} needs to be a mapping with {", ".join((*NEEDED, "optim_d"))}, got {block!r}'
         )
+
+
+def _check_case(names):
+    first = {}
+    for name in names:
+        other = first.setdefault(name.lower(), name)
+        if other != name:
+            raise OptionError(
+                f'adversaries: {other} and {name} differ in case alone, so that they share their files on some disks; '
+                'call one of them otherwise'
+            )
 
 
 def check_keys(options):

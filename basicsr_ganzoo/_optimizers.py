@@ -1,8 +1,13 @@
-"""Optimizers by their names in ``torch.optim``."""
+"""Optimizers by their names in ``torch.optim``, in their fast forms."""
+
+import functools
 
 import torch
 
 from basicsr_ganzoo._options import OptionError, check_choice, construct
+
+#: how an optimizer computes, which changes its numbers by rounding alone
+FORMS = ('foreach', 'fused', 'capturable', 'differentiable')
 
 
 def optimizer_classes():
@@ -31,6 +36,8 @@ def optimizer_class(name):
 def build_optimizer(block, where, net):
     """Build the optimizer that ``block`` of an option file describes for what ``net`` trains.
 
+    It is fused where torch has a kernel for it and the block does not say otherwise: one pass over the weights.
+
     Args:
         block: a mapping with ``type``, ``lr`` and other arguments of the optimizer.
         where: its dotted key, for messages.
@@ -51,37 +58,42 @@ def build_optimizer(block, where, net):
                 f'{where}.{name} is the text {value!r}, not a number; YAML wants a dot in it: 0.0001 or 1.0e-4'
             )
     try:
-        return construct(optimizer_class(options.pop('type')), {'params': trainable, **with_floats(options)})
+        kind = optimizer_class(options.pop('type'))
+        if not options.keys() & set(FORMS) and can_be_fused(kind, trainable[0].device.type):
+            options['fused'] = True
+        return construct(kind, {'params': trainable, **with_floats(options)})
     except (TypeError, ValueError) as error:
         raise OptionError(f'{where}: {error}') from error
 
 
-#: what a scheduler counts; everything else of its state is what the option file says
-COUNTED = ('last_epoch', '_step_count', '_last_lr')
+@functools.cache
+def can_be_fused(kind, device_type):
+    """Whether torch has a fused kernel of an optimizer for a kind of device, which it tells when a step is taken."""
+    weight = torch.nn.Parameter(torch.ones(1, device=device_type))
+    weight.grad = torch.ones_like(weight)
+    try:
+        kind([weight], lr=0.1, fused=True).step()
+    except (NotImplementedError, RuntimeError, TypeError):
+        return False
+    return True
 
 
-def schedule_of(optimizer, scheduler):
-    """What the option file says of the learning rates: those to begin with, and the scheduler's numbers."""
-    rates = [group['initial_lr'] for group in optimizer.param_groups]
-    return rates, {key: value for key, value in scheduler.state_dict().items() if key not in COUNTED}
+def skips_on_device(optimizer):
+    """Whether :func:`step_unless` can leave the weights and the state of an optimizer alone without reading ``bad``.
 
-
-def take_schedule(optimizer, scheduler, schedule):
-    """Let a resumed optimizer follow ``schedule``, of :func:`schedule_of`, from here on.
-
-    What the schedule of the state has made of the learning rates so far is kept, as a factor.
+    torch's fused kernels can, but where momentum has not begun: SGD takes it for begun after a step that was skipped.
     """
-    rates, numbers = schedule
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        if rate != group['initial_lr']:
-            group['lr'] = group['lr'] * rate / group['initial_lr'] if group['initial_lr'] else rate
-            group['initial_lr'] = rate
-    vars(scheduler).update(numbers)
+    fused = all(group.get('fused') and not group.get('momentum') for group in optimizer.param_groups)
+    return fused and getattr(optimizer, '_step_supports_amp_scaling', False)
 
 
-def check_resumed(optimizer):
-    """Raise ``ValueError`` if the state that was loaded lacks what the optimizer needs, as another kind's does."""
-    for group in optimizer.param_groups:
-        missing = sorted(optimizer.defaults.keys() - group.keys())
-        if missing:
-            raise ValueError(f'it has no {", ".join(missing)} for {type(optimizer).__name__}')
+def step_unless(bad, optimizer):
+    """Take a step, but none where ``bad``, a 0-dim tensor or None, is 1: by the protocol of torch's ``GradScaler``."""
+    if bad is None:
+        optimizer.step()
+        return
+    optimizer.found_inf = bad
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.found_inf

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from basicsr_ganzoo._adversary_parts import StockLoss, WithFeatures, statistics
-from basicsr_ganzoo._averaging import average_into
+from basicsr_ganzoo._averaging import MovingAverage
 from basicsr_ganzoo._logits import detached, mean_logit
+from basicsr_ganzoo._optimizers import step_unless
 from basicsr_ganzoo.precision import Precision
 from basicsr_ganzoo.regularizers.base import DiscStep
 
@@ -66,6 +67,7 @@ class Adversary:
         self.grad_clip = grad_clip
         self.weight_clip = weight_clip
         self.average = average
+        self._averaging = MovingAverage(average[0], self.bare) if average else None
         self.suffix = suffix
         self.block = block
         self.precision = precision or Precision()
@@ -125,20 +127,27 @@ class Adversary:
         """Take the scale of mixed precision out of D's gradients, when all games of a step are played."""
         self.precision.unscale(self.parameters)
 
-    def update(self):
-        """Update D with the gradients that :meth:`play` left, unless it sits this step out."""
+    def update(self, bad=None):
+        """Update D with the gradients that :meth:`play` left, unless it sits this step out.
+
+        Nothing changes where ``bad``, a 0-dim tensor, is 1; that is not read.
+        """
         if not self.learns:
             return
-        self.optimizer.step()
+        step_unless(bad, self.optimizer)
         if self.weight_clip:
-            with torch.no_grad():
-                for parameter in self.parameters:
-                    parameter.clamp_(-self.weight_clip, self.weight_clip)
+            self._clip_weights(bad)
         if self.average:
-            average_into(*self.average, self.bare)
+            self._averaging.move(self.average[1], bad)
+
+    @torch.no_grad()
+    def _clip_weights(self, bad):
+        bound = self.weight_clip if bad is None else self.weight_clip / (1 - bad)
+        for parameter in self.parameters:
+            parameter.clamp_(-bound, bound)
 
     def observe(self, numbers):
-        """Let the weight and the skipping follow the last step's ``numbers``, which are the same on all ranks."""
+        """Let the weight and the skipping follow a step's ``numbers``, floats which are the same on all ranks."""
         for follower in (self.weight, self.skip):
             if follower:
                 follower.observe(numbers)

@@ -5,6 +5,7 @@ import math
 import torch
 from basicsr.utils import get_root_logger
 
+from basicsr_ganzoo._averaging import copy_all
 from basicsr_ganzoo._options import OptionError, check_whole_number
 
 #: prefixes of the numbers that have to be finite for a step to count: losses and norms of gradients
@@ -13,12 +14,17 @@ GUARDED = ('l_', 'grad_')
 TOLD = 3
 
 
+def is_guarded(name):
+    """Whether a number of a step has to be finite for the step to count."""
+    return name.startswith(GUARDED)
+
+
 class DivergedError(OptionError):
     """Training cannot go on, because its numbers are not finite; the message says which, since when, and what to do."""
 
 
 class StepGuard:
-    """Decides whether a step may update the networks.
+    """Counts the bad steps in a row, names them, and ends a training that does not recover.
 
     Args:
         max_bad_steps: so many bad steps in a row stop the training.
@@ -32,7 +38,7 @@ class StepGuard:
 
     def accepts(self, numbers, iteration):
         """Whether all losses and gradients of a step are finite."""
-        guarded = {name: value for name, value in numbers.items() if name.startswith(GUARDED)}
+        guarded = {name: value for name, value in numbers.items() if is_guarded(name)}
         if not all(map(math.isfinite, guarded.values())):
             return False
         self.last_good.update((name, (value, iteration)) for name, value in guarded.items())
@@ -56,7 +62,7 @@ class StepGuard:
         get_root_logger().warning(f'iteration {iteration} is skipped: {told}')
 
     def _tell(self, numbers):
-        bad = [name for name, value in numbers.items() if name.startswith(GUARDED) and not math.isfinite(value)]
+        bad = [name for name, value in numbers.items() if is_guarded(name) and not math.isfinite(value)]
         told = ', '.join(self._tell_one(name, numbers[name]) for name in bad[:TOLD])
         return f'{told}, and {len(bad) - TOLD} more' if len(bad) > TOLD else told
 
@@ -78,14 +84,18 @@ class BufferKeeper:
     @torch.no_grad()
     def keep(self):
         """Remember the buffers as they are."""
-        for kept, buffer in zip(self.kept, self.buffers, strict=True):
-            kept.copy_(buffer)
+        copy_all(self.kept, self.buffers)
 
     @torch.no_grad()
     def restore(self):
         """Undo what happened to the buffers since :meth:`keep`."""
-        for kept, buffer in zip(self.kept, self.buffers, strict=True):
-            buffer.copy_(kept)
+        copy_all(self.buffers, self.kept)
+
+    @torch.no_grad()
+    def settle(self, bad):
+        """Restore them where ``bad``, a 0-dim tensor, is 1, and keep them where it is 0, without reading it."""
+        copy_all(self.buffers, self.kept, unless=1 - bad)
+        copy_all(self.kept, self.buffers)
 
 
 def clip_gradients(parameters, max_norm=None):

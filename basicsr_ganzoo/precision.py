@@ -29,11 +29,15 @@ class LossScale:
         if self.good_steps == self.growth_interval:
             self.value, self.good_steps = self.value * 2, 0
 
-    def lower(self):
-        """Halve the scale, down to 1. Whether that was possible: a step that overflows at 1 is truly a bad one."""
-        if self.value <= 1:
+    def lower(self, scale=None):
+        """Halve the ``scale`` with which a step overflowed, the present one by default, down to 1.
+
+        Whether that was possible: a step that overflows at 1 is truly a bad one.
+        """
+        scale = self.value if scale is None else scale
+        if scale <= 1:
             return False
-        self.value, self.good_steps = self.value / 2, 0
+        self.value, self.good_steps = min(self.value, scale / 2), 0
         return True
 
 
@@ -78,9 +82,9 @@ class Precision:
         if self.scale != 1 and gradients:
             torch._foreach_div_(gradients, self.scale)
 
-    def forgives(self, iteration):
-        """Whether a step that is not finite is but the sign of too large a scale, which is then halved."""
-        if not self.loss_scale or not self.loss_scale.lower():
+    def forgives(self, iteration, scale=None):
+        """Whether a step that is not finite is but the sign of too large a ``scale``, which is then halved."""
+        if not self.loss_scale or not self.loss_scale.lower(scale):
             return False
         get_root_logger().info(
             f'iteration {iteration} is skipped: fp16 overflows; the loss scale is {self.scale:g} now'

@@ -9,7 +9,7 @@ from basicsr.losses import build_loss
 from basicsr.models import build_model
 
 from basicsr_ganzoo._adversaries import freeze_first_layers
-from basicsr_ganzoo._averaging import average_into
+from basicsr_ganzoo._averaging import MovingAverage
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.adversary import Adversary, WithFeatures
@@ -254,10 +254,26 @@ def test_wgans_weight_clip_bounds_every_weight_after_the_step():
 @pytest.mark.parametrize('norm', [torch.nn.utils.spectral_norm, torch.nn.utils.parametrizations.spectral_norm])
 def test_an_average_copies_the_vectors_of_both_forms_of_spectral_norm(norm):
     net, average = (norm(torch.nn.Conv2d(3, 4, 3)) for _ in range(2))
-    average_into(average, 0.5, net)
+    MovingAverage(average, net).move(0.5)
     vectors = [name for name in net.state_dict() if name.endswith(('_u', '_v'))]
     assert len(vectors) == 2
     assert all(torch.equal(average.state_dict()[name], net.state_dict()[name]) for name in vectors)
+
+
+@pytest.mark.parametrize('bad', [0.0, 1.0])
+def test_an_average_moves_where_a_step_is_good_on_the_device_and_nowhere_else(bad):
+    torch.manual_seed(0)
+    net, average = (
+        torch.nn.Sequential(torch.nn.utils.spectral_norm(torch.nn.Conv2d(3, 4, 3)), torch.nn.BatchNorm2d(4))
+        for _ in range(2)
+    )
+    net(torch.rand(2, 3, 8, 8))
+    expected = copy.deepcopy(average)
+    if not bad:
+        MovingAverage(expected, net).move(0.9)
+    MovingAverage(average, net).move(0.9, torch.tensor(bad))
+    for a, b in zip(average.state_dict().values(), expected.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize('matching', [None, {'type': 'FeatureMatchingLoss'}])

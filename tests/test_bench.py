@@ -9,13 +9,24 @@ from _training import write_option_file
 from torch import nn
 
 from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.bench import contestants, race
+from basicsr_ganzoo.bench import apart, contestants, race
 from basicsr_ganzoo.bench.meters import LiveBytes
 from basicsr_ganzoo.cli import main
 
 RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, 'loss_weight': 5e-3}
 VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 5e-3}
 PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv2_2': 1}}
+
+
+OWN_DISCRIMINATOR = """
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+
+@ARCH_REGISTRY.register()
+class FlatDiscriminator(torch.nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 1, 3)
+"""
 
 
 def option_file(folder, **changes):
@@ -98,6 +109,21 @@ def test_several_adversaries_have_no_counterpart():
     opt = {'model_type': 'GANZooModel', 'num_gpu': 0, 'train': {}, 'adversaries': {'a': {'network_d': {}}}}
     with pytest.raises(OptionError, match='no model with several adversaries'):
         contestants.stock_options(opt)
+
+
+def test_a_contestant_whose_process_ends_is_one_sentence(tmp_path, monkeypatch):
+    """As one that the system kills because it has no memory left."""
+    monkeypatch.setattr(apart.Apart, 'take_timed_step', lambda self: (self.end(), self._receive()))
+    opt = yaml.safe_load(write_option_file(tmp_path).read_text())
+    with pytest.raises(OptionError, match='the process of ours has ended with code -15; if its memory was too small'):
+        race.run(opt, steps=1)
+
+
+def test_a_contestant_knows_what_the_option_file_imports(tmp_path, capsys):
+    (tmp_path / 'zoo.py').write_text(OWN_DISCRIMINATOR)
+    path = option_file(tmp_path, imports=['zoo.py'], network_d={'type': 'FlatDiscriminator'})
+    code, output = bench(path, capsys)
+    assert code == 0, output.err
 
 
 def test_live_bytes_counts_each_storage_once_until_it_is_freed():

@@ -5,13 +5,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from basicsr.data.degradations import random_add_gaussian_noise_pt, random_add_poisson_noise_pt
 from basicsr.data.realesrgan_dataset import RealESRGANDataset
 from basicsr.utils import DiffJPEG, USMSharp, img2tensor, set_random_seed
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.cli import main
 from basicsr_ganzoo.degradations import kernels, pair_pool, presets, second_order
+from basicsr_ganzoo.degradations.jpeg import JPEG
 from basicsr_ganzoo.degradations.kernels import RandomKernels
+from basicsr_ganzoo.degradations.noise import add_gaussian_noise, add_poisson_noise
 from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool
 from basicsr_ganzoo.degradations.second_order import SecondOrderDegradation
 
@@ -409,3 +412,31 @@ def test_a_mistake_with_the_sheet_is_one_sentence_and_exit_code_1(mistake, optio
     assert expected in printed.err
     assert len(printed.err.splitlines()) == 1
     assert not (tmp_path / 's.png').exists()
+
+
+NOISES = {
+    'gaussian': (random_add_gaussian_noise_pt, add_gaussian_noise, (1, 30)),
+    'poisson': (random_add_poisson_noise_pt, add_poisson_noise, (0.05, 3)),
+}
+
+
+@pytest.mark.parametrize('kind', NOISES)
+@pytest.mark.parametrize('levels', [1, 2, 3, 5, 128, 129, 256])
+@pytest.mark.parametrize('gray_prob', [0.0, 0.5, 1.0])
+def test_noise_has_the_bits_of_basicsr_whatever_the_number_of_levels(kind, levels, gray_prob):
+    stock, ours, bounds = NOISES[kind]
+    shades = torch.randperm(256, generator=torch.Generator().manual_seed(levels))[:levels]
+    pictures = shades[torch.arange(4 * 3 * 16 * 16).view(4, 3, 16, 16) % levels] / 255
+    torch.manual_seed(1)
+    expected = stock(pictures, bounds, gray_prob=gray_prob), torch.rand(1)
+    torch.manual_seed(1)
+    assert all(map(torch.equal, (ours(pictures, bounds, gray_prob), torch.rand(1)), expected))
+
+
+@pytest.mark.parametrize('quality', [(1.0, 100.0), (49.0, 51.0)])
+@pytest.mark.parametrize('size', [(32, 32), (33, 47)])
+def test_jpeg_has_the_bits_of_basicsr(quality, size):
+    torch.manual_seed(0)
+    pictures, qualities = torch.rand(4, 3, *size), torch.empty(4).uniform_(*quality)
+    expected = DiffJPEG(differentiable=False)(pictures, quality=qualities.clone())
+    assert torch.equal(JPEG()(pictures, qualities), expected)

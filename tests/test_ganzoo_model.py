@@ -1,5 +1,6 @@
 """GANZooModel: parity with BasicSR's models, the meaning of the keys, composition, and errors."""
 
+import copy
 import importlib
 import pickle
 import urllib.request
@@ -7,15 +8,17 @@ from urllib.error import URLError
 
 import pytest
 import torch
-from _training import model_opt, train_steps
+from _state import differences
+from _training import batches, model_opt, train_steps
 from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ganzoo._optimizers import optimizer_classes
+from basicsr_ganzoo._optimizers import build_optimizer, can_be_fused, optimizer_classes, skips_on_device, step_unless
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._registry import entries, register
 from basicsr_ganzoo.losses.pairing import PAIRINGS
 
+NAN = float('nan')
 STOCK_GAN = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0}
 STOCK_D = {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 8}
 WEIGHT = {'loss_weight': 5e-3}
@@ -39,6 +42,9 @@ def parameters(model, name):
 
 
 def assert_same_training(stock_opt, opt, count=5):
+    """With the kernel of stock's Adam on both sides; the fused one, our default, rounds otherwise."""
+    for key in opt['train'].keys() & {'optim_g', 'optim_d'}:
+        opt['train'][key]['fused'] = False
     stock, stock_logs = train_steps(stock_opt, count)
     ours, logs = train_steps(opt, count)
     for expected, log in zip(stock_logs, logs, strict=True):
@@ -95,6 +101,21 @@ def test_the_losses_of_d_with_a_unet_agree_with_basicsr_to_a_thousandth(model_ty
     for expected, log in zip(stock, ours, strict=True):
         for name in ('l_d_real', 'l_d_fake', 'l_g_gan'):
             assert log[name] == pytest.approx(expected[name], rel=1e-3)
+
+
+@pytest.mark.parametrize('layout', [{}, {'channels_last': True}])
+def test_fused_adam_is_the_default_and_differs_from_the_plain_one_by_rounding_alone(layout, float64):
+    opt = model_opt(gan_opt=RAGAN, network_d=SMALL_D, **layout)
+    fused, logs = train_steps(opt, 5, gt_size=32)
+    assert all(group['fused'] for optimizer in fused.optimizers for group in optimizer.param_groups)
+    for key in ('optim_g', 'optim_d'):
+        opt['train'][key]['fused'] = False
+    plain, plain_logs = train_steps(opt, 5, gt_size=32)
+    assert not any(group['fused'] for optimizer in plain.optimizers for group in optimizer.param_groups)
+    assert logs[-1] == pytest.approx(plain_logs[-1], rel=1e-6)  # the log is float32
+    for name in ('net_g', 'net_g_ema', 'net_d'):
+        for a, b in zip(parameters(fused, name), parameters(plain, name), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_attached_means_train_otherwise_than_basicsr_esrganmodel():
@@ -341,19 +362,124 @@ def test_pictures_of_another_scale_are_named_with_both_sizes():
         train_steps(opt, 1)
 
 
+ADAM = {'type': 'Adam', 'lr': 1e-4}
+
+
 @pytest.mark.parametrize(
-    ('change', 'expected'),
+    ('change', 'expected', 'of_stock'),
     [
-        ({'optim_d': {'type': 'SGD', 'lr': 0.1}}, 'it has no dampening, momentum for SGD'),
-        ({'optim_g': {'type': 'SGD', 'lr': 0.1}}, 'it has no dampening, momentum for SGD'),
-        ({'net_d_freeze': 1}, "that doesn't match the size"),
+        ({'optim_d': {'type': 'SGD', 'lr': 0.1}}, 'it is of Adam, not of SGD', 'it has no dampening, momentum for SGD'),
+        ({'optim_g': {'type': 'SGD', 'lr': 0.1}}, 'it is of Adam, not of SGD', 'it has no dampening, momentum for SGD'),
+        (
+            {'optim_g': {'type': 'AdamW', 'lr': 0.1}},
+            'it is of Adam, not of AdamW',
+            'its weight decay is not that of AdamW',
+        ),
+        ({'net_d_freeze': 1}, "that doesn't match the size", "that doesn't match the size"),
     ],
 )
-def test_a_state_of_other_optimizers_is_one_sentence(change, expected, tmp_path):
+def test_a_state_of_other_optimizers_is_one_sentence(change, expected, of_stock, tmp_path):
     gan = {'gan_opt': {'type': 'VanillaGANLoss'}, 'network_d': SMALL_D}
     model = build_model(model_opt(**gan))
     model.opt['path'] = {'training_states': str(tmp_path)}
+    take_steps(model, 1)
     model.save_training_state(0, 1)
-    state = torch.load(tmp_path / '1.state', weights_only=True)
-    with pytest.raises(OptionError, match=f'the training state does not fit the optimizers .*{expected}.*net_d_freeze'):
-        build_model(model_opt(**gan, **change)).resume_training(state)
+    for told in (expected, of_stock):
+        state = torch.load(tmp_path / '1.state', weights_only=True)
+        if told is of_stock:
+            del state['optimizer_types']  # BasicSR's states do not have them
+        message = f'the training state does not fit the optimizers .*{told}.*net_d_freeze'
+        with pytest.raises(OptionError, match=message):
+            build_model(model_opt(**gan, **change)).resume_training(state)
+
+
+def take_steps(model, count):
+    for iteration, batch in enumerate(batches(count, gt_size=32), start=1):
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+
+
+FORMS = {
+    'plain to fused': ({'fused': False}, {}),
+    'fused to plain': ({}, {'fused': False}),
+    'foreach to fused': ({'foreach': True}, {}),
+}
+
+
+@pytest.mark.parametrize('layout', [{}, {'channels_last': True}])
+@pytest.mark.parametrize('form', FORMS)
+def test_the_form_of_the_option_file_counts_after_a_resume_and_goes_on_with_the_same_numbers(
+    form, layout, float64, tmp_path
+):
+    """Also where the state was saved with another order of the weights, which a fused kernel would mistake."""
+    before, after = FORMS[form]
+    paths = {'models': str(tmp_path), 'training_states': str(tmp_path)}
+    gan = {'gan_opt': {'type': 'VanillaGANLoss'}, 'network_d': SMALL_D}
+    model = build_model(model_opt(**gan, optim_g=ADAM | before, optim_d=ADAM | before) | {'path': dict(paths)})
+    take_steps(model, 3)
+    model.save(0, 3)
+    paths |= {f'pretrain_network_{n}': str(tmp_path / f'net_{n}_3.pth') for n in 'gd'}
+    resumed = build_model(model_opt(**gan, optim_g=ADAM | after, optim_d=ADAM | after, **layout) | {'path': paths})
+    state = torch.load(tmp_path / '3.state', weights_only=True)
+    for key in ('optimizer_types', 'adversaries', 'extra', 'rank'):
+        state.pop(key)  # as BasicSR's states are
+    resumed.resume_training(state)
+    for optimizer in resumed.optimizers:
+        assert bool(optimizer.param_groups[0]['fused']) == ('fused' not in after)
+        assert all(value['exp_avg'].stride() == p.stride() for p, value in optimizer.state.items())
+        assert {float(value['step']) for value in optimizer.state.values()} == {3.0}
+    for each in (model, resumed):
+        take_steps(each, 2)
+    for name in ('net_g', 'net_d'):
+        for a, b in zip(parameters(model, name), parameters(resumed, name), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize('name', USUAL_OPTIMIZERS)
+def test_an_optimizer_is_fused_where_torch_has_a_kernel_and_makes_the_same_steps(name, float64):
+    weights = []
+    for form in ({}, {'fused': False}):
+        kind = optimizer_classes()[name]
+        if form and not can_be_fused(kind, 'cpu'):
+            return
+        torch.manual_seed(0)
+        net = torch.nn.Linear(3, 2)
+        built = build_optimizer({'type': name, 'lr': 0.1, **form}, 'train.optim_g', net)
+        assert bool(built.param_groups[0].get('fused')) == (can_be_fused(kind, 'cpu') and not form)
+        for _ in range(3):
+            net.zero_grad()
+            net(torch.rand(4, 3)).square().sum().backward()
+            built.step()
+        weights.append(net.weight.detach())
+    torch.testing.assert_close(*weights, rtol=1e-9, atol=1e-12)
+
+
+def test_adam_and_sgd_can_be_fused_on_a_cpu():
+    assert all(can_be_fused(getattr(torch.optim, name), 'cpu') for name in ('Adam', 'AdamW', 'SGD'))
+
+
+@pytest.mark.parametrize(
+    ('optimizer', 'skips'),
+    [
+        ({'type': 'Adam'}, True),
+        ({'type': 'AdamW'}, True),
+        ({'type': 'SGD'}, True),
+        ({'type': 'SGD', 'momentum': 0.9}, False),
+        ({'type': 'Adam', 'fused': False}, False),
+        ({'type': 'RMSprop'}, False),
+    ],
+)
+def test_a_step_that_is_bad_on_the_device_leaves_weights_and_state_as_they_are(optimizer, skips):
+    net = torch.nn.Linear(3, 2)
+    built = build_optimizer({**optimizer, 'lr': 0.1}, 'train.optim_g', net)
+    assert skips_on_device(built) is skips
+    for bad in (0, 1) if skips else ():
+        before = copy.deepcopy((net.state_dict(), built.state_dict()['state']))
+        net.zero_grad()
+        net(torch.full((4, 3), NAN if bad else 1.0)).sum().backward()
+        step_unless(torch.tensor(float(bad)), built)
+        after = (net.state_dict(), built.state_dict()['state'])
+        assert (differences(before[0], after[0]) == []) is bool(bad)
+        assert not hasattr(built, 'found_inf')
+        if bad:
+            assert differences(before[1], after[1]) == []

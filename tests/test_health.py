@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from _state import differences
 from _training import model_opt, run_python, train_steps, write_option_file
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger
@@ -330,6 +331,17 @@ def test_the_sentence_names_how_long_and_keys_that_there_are(name, block):
     assert keys or name in ('spectral norm off', 'GAN weight at its bound')
 
 
+@pytest.mark.parametrize('name', [rule.name for rule in RULES if rule.with_target])
+def test_a_weight_that_is_held_already_is_not_advised_but_its_keys_are(name):
+    numbers = HEALTHY | CASES[name][0]
+    held = sentence(BY_NAME[name], numbers, 2000)
+    free = sentence(BY_NAME[name], {key: value for key, value in numbers.items() if key != 'w_gan_of_most'}, 2000)
+    assert 'set train.gan_weight_opt: {type: GANWeightTargetRho}' in free
+    assert 'GANWeightTargetRho' not in held
+    assert 'train.gan_weight_opt.target' in held
+    assert 'GANWeightTargetRho' in {rule.name: rule.way_out for rule in RULES}[name]
+
+
 # -------------------------------------------------------------------- when it is told
 
 
@@ -435,10 +447,38 @@ def test_nothing_is_judged_while_the_discriminator_learns_alone(said):
     assert len(said) == 1
 
 
-def test_a_resumed_training_is_watched_anew(said):
-    observe(a_report(''), {'rho': 100.0}, 1005, 1030)
+@pytest.mark.parametrize('stop', [1, 25, 30, 44, 60])
+def test_a_resumed_training_is_told_what_one_that_was_never_stopped_is_told(stop, said, tmp_path):
+    """Killed at any place: in a window, before and after a verdict, and in a time in which a network does not move."""
+
+    def report_on_the_same_networks():
+        torch.manual_seed(0)
+        return a_report('')
+
+    def watch(report, first, last):
+        for iteration in range(first, last + 1):
+            numbers = {'rho': 100.0 if iteration <= 50 else 1.0, 'r1': 1.0 * iteration, 'grad_net_g': 1.0}
+            report.observe(numbers | ({'gap': 0.1 * iteration} if iteration % 7 else {}), iteration)
+
+    whole = report_on_the_same_networks()
+    watch(whole, 1, 100)
+    expected, said[:] = said[:], []
+    stopped, resumed = report_on_the_same_networks(), report_on_the_same_networks()
+    watch(stopped, 1, stop)
+    torch.save(stopped.state_dict(), tmp_path / 'state')
+    resumed.load_state_dict(torch.load(tmp_path / 'state', weights_only=True))
+    watch(resumed, stop + 1, 100)
+    assert said == expected
+    assert len(expected) == 2
+    assert differences(resumed.state_dict(), whole.state_dict()) == []
+
+
+def test_a_state_without_a_report_is_watched_anew(said):
+    report = a_report('')
+    report.load_state_dict({})
+    observe(report, {'rho': 100.0}, 1005, 1030)
     assert said == []
-    observe(a_report(''), {'rho': 100.0}, 1005, 1040)
+    observe(report, {'rho': 100.0}, 1031, 1040)
     assert len(said) == 1
 
 
@@ -471,7 +511,9 @@ def test_numbers_that_are_measured_seldom_are_in_the_log_of_all_steps():
 # -------------------------------------------------------------------- in a training
 
 OPTION_ERRORS = {
-    'needs to be false or a mapping': 'often',
+    "needs to be true, false or a mapping, got 'often'": 'often',
+    'needs to be true, false or a mapping, got 1': 1,
+    'needs to be true, false or a mapping, got 0': 0,
     r'health_opt\.fraq: nobody reads this key \(did you mean freq\?\)': {'fraq': 100},
     'needs hold to be a whole number from 1, got 0': {'hold': 0},
     'needs freq to be a whole number from 1, got 2.5': {'freq': 2.5},

@@ -120,7 +120,24 @@ def test_each_is_saved_and_resumed_bit_equally(tmp_path):
     assert differences(state_of(model), state_of(resumed)) == []
 
 
-@pytest.mark.parametrize('now', [{'b': UNET, 'a': UNET}, {'a': UNET}, {'a': UNET, 'c': UNET}, {}])
+def test_they_are_resumed_in_any_order(tmp_path):
+    opt = several(a=UNET, b=PATCH)
+    opt['path'] = {'models': str(tmp_path), 'training_states': str(tmp_path)}
+    model, _ = trained(opt, 3)
+    model.save(0, 3)
+    opt = several(b=PATCH, a=UNET)
+    opt['path'] = {'models': str(tmp_path), 'pretrain_network_g': str(tmp_path / 'net_g_3.pth')}
+    resumed = build_model(opt)
+    resumed.resume_training(torch.load(tmp_path / '3.state', weights_only=True))
+    one, other = state_of(model), state_of(resumed)
+    of_g, *of_ds = one['optimizers']
+    one['optimizers'] = [of_g, *reversed(of_ds)]
+    for key in ('networks_d', 'adversaries'):
+        assert list(one[key]) == list(reversed(other[key]))
+    assert differences(one, other) == []
+
+
+@pytest.mark.parametrize('now', [{'a': UNET}, {'a': UNET, 'c': UNET}, {}])
 def test_a_state_of_other_adversaries_is_an_error(now, tmp_path):
     opt = several(a=UNET, b=UNET)
     opt['path'] = {'models': str(tmp_path), 'training_states': str(tmp_path)}
@@ -232,6 +249,7 @@ MISTAKES = {
         r'adversaries\.a/b: a name has to be of letters',
     ),
     'name that is a number': (model_opt() | {'adversaries': {1: UNET}}, r'adversaries\.1: a name has to be of letters'),
+    'names that differ in case': (several(Patch=UNET, unet=UNET, patch=UNET), 'Patch and patch differ in case alone'),
     'unknown key': (
         several(a=UNET | {'gan_opts': {}}),
         r'adversaries\.a\.gan_opts: nobody reads this key \(did you mea',

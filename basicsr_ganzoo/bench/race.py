@@ -1,34 +1,36 @@
-"""The race itself: builds the contestants, interleaves their steps, and sums up."""
+"""The race itself: starts the contestants, interleaves their steps, and sums up."""
 
-import contextlib
-import copy
-import io
-import logging
 import math
 import platform
 import statistics
 
 import basicsr
 import torch
-from basicsr.models import build_model
 
-from basicsr_ganzoo.bench.contestants import batches, gt_size, own_options, plain_options, stock_options
-from basicsr_ganzoo.bench.meters import Contestant
-from basicsr_ganzoo.bench.stand_ins import cuda_is_the_device, random_vgg, vgg_is_random
+from basicsr_ganzoo.bench.apart import Apart
+from basicsr_ganzoo.bench.contestants import gt_size, own_options, plain_options, stock_options
+from basicsr_ganzoo.bench.stand_ins import vgg_is_random
 
 MEASURES = ('cpu_s', 'wall_s', 'flops', 'peak_bytes')
 
 
-def run(opt, against=None, steps=10):
+def run(opt, against=None, steps=10, folder='.'):
     """Measure the step of an option file's model, and of a rival's.
+
+    Each is in a process of its own, and they take turns. On a CPU ours keeps the memory that it frees, as our training
+    does and BasicSR's does not.
 
     Args:
         opt: the content of the option file.
         against: ``stock`` for BasicSR's model, ``plain`` for ours without the keys for speed, None for no rival.
         steps: so many steps of each are timed, after two that count FLOPs and bytes.
+        folder: of the option file, for what it imports.
 
     Returns:
         dict, as ``ganzoo bench --json`` prints it.
+
+    Raises:
+        OptionError: a model cannot be built or take a step.
     """
     own, left_out = own_options(opt), []
     fields = {'ours': own}
@@ -36,12 +38,7 @@ def run(opt, against=None, steps=10):
         fields['stock'], left_out = stock_options(opt)
     elif against == 'plain':
         fields['plain'] = plain_options(opt)
-    with _silence():
-        field = [_enter(name, options) for name, options in fields.items()]
-        for turn in range(steps):
-            for contestant in field if turn % 2 else field[::-1]:
-                contestant.take_timed_step()
-    results = {contestant.name: _sum_up(contestant) for contestant in field}
+    field = _race(fields, (opt.get('imports') or [], str(folder)), steps)
     return {
         'option_file': opt['name'],
         'batch': own['datasets']['train']['batch_size_per_gpu'],
@@ -49,49 +46,57 @@ def run(opt, against=None, steps=10):
         'steps': steps,
         'random_vgg': vgg_is_random(own),
         'left_out_by_stock': left_out,
-        'environment': _environment(field[0].model.device),
-        'results': results,
+        'environment': _environment(torch.device('cuda' if own['num_gpu'] else 'cpu')),
+        'results': {record['name']: _sum_up(record) for record in field},
         **({'ratios': _ratios(*field), 'loss_difference': _loss_difference(*field)} if len(field) > 1 else {}),
     }
 
 
-def _enter(name, options):
-    def build():
-        torch.manual_seed(0)
-        device = torch.device('cuda' if options['num_gpu'] else 'cpu')
-        with random_vgg(options), cuda_is_the_device(device):
-            return build_model(copy.deepcopy(options))
+def _race(fields, imports, steps):
+    """Let the contestants, options by name, take turns. Returns what was measured of each."""
+    field = []
+    try:
+        for name, options in fields.items():
+            field.append(Apart(name, options, imports, keeps_memory=name != 'stock' and not options['num_gpu']))
+        for contestant in field:
+            contestant.wait()
+        for turn in range(steps):
+            for contestant in field if turn % 2 else field[::-1]:
+                contestant.take_timed_step()
+        return [contestant.result() for contestant in field]
+    finally:
+        for contestant in field:
+            contestant.end()
 
-    first = options['train'].get('net_d_init_iters', 0) + 1
-    first += -first % options['train'].get('net_d_iters', 1)
-    return Contestant(name, build, batches(options), first)
 
-
-def _sum_up(contestant):
+def _sum_up(record):
     """The medians of a contestant, and the quartiles of its times."""
     return {
-        'model': type(contestant.model).__name__,
-        'cpu_s': statistics.median(contestant.cpu),
-        'cpu_s_quartiles': _quartiles(contestant.cpu),
-        'wall_s': statistics.median(contestant.wall),
-        'wall_s_quartiles': _quartiles(contestant.wall),
-        'flops': contestant.flops,
-        'peak_bytes': contestant.bytes,
+        'model': record['model'],
+        'cpu_s': statistics.median(record['cpu']),
+        'cpu_s_quartiles': _quartiles(record['cpu']),
+        'wall_s': statistics.median(record['wall']),
+        'wall_s_quartiles': _quartiles(record['wall']),
+        'flops': record['flops'],
+        'peak_bytes': record['bytes'],
     }
 
 
 def _ratios(ours, rival):
     """Ours over the rival's: the median over the pairs of neighbouring steps, with quartiles."""
-    ratios = {'flops': {'ratio': ours.flops / rival.flops}, 'peak_bytes': {'ratio': ours.bytes / rival.bytes}}
+    ratios = {
+        'flops': {'ratio': ours['flops'] / rival['flops']},
+        'peak_bytes': {'ratio': ours['bytes'] / rival['bytes']},
+    }
     for key in ('cpu', 'wall'):
-        pairs = [a / b for a, b in zip(getattr(ours, key), getattr(rival, key), strict=True)]
+        pairs = [a / b for a, b in zip(ours[key], rival[key], strict=True)]
         ratios[f'{key}_s'] = {'ratio': statistics.median(pairs), 'quartiles': _quartiles(pairs)}
     return {measure: ratios[measure] for measure in MEASURES}
 
 
 def _loss_difference(ours, rival):
     """The largest relative difference between the losses of the first step; None where they share no loss."""
-    one, other = ours.losses[0], rival.losses[0]
+    one, other = ours['losses'], rival['losses']
     shared = [key for key in one if key.startswith('l_') and key in other]
     differences = [abs(one[key] - other[key]) / max(abs(other[key]), 1e-12) for key in shared]
     return max(differences) if differences and all(map(math.isfinite, differences)) else None
@@ -116,15 +121,3 @@ def _processor():
             return next(line.split(':')[1].strip() for line in file if line.startswith('model name'))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-@contextlib.contextmanager
-def _silence():
-    """Keep the descriptions of networks that BasicSR logs and prints out of the report."""
-    logger = logging.getLogger('basicsr')
-    before, logger.disabled = logger.disabled, True
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.disabled = before

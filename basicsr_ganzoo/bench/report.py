@@ -50,6 +50,8 @@ def _ratio(ratio):
 
 def _notes(report):
     yield 'Times are medians with quartiles. Bytes are those of all tensors: weights, optimizer and what a step adds.'
+    if report['environment']['device'].startswith('CPU'):
+        yield 'Each model has a process of its own; ours keeps the memory that it frees, as `ganzoo train` does.'
     if report['random_vgg']:
         yield 'The perceptual network has random weights, because its file is not here; that costs the same.'
     if report['left_out_by_stock']:

@@ -24,16 +24,18 @@ def run(args):
     from basicsr_ganzoo._options import OptionError, check_whole_number
 
     check_whole_number('ganzoo bench', '--steps', args.steps)
+    from basicsr_ganzoo._options_files import find_option_file
     from basicsr_ganzoo.train import prepare
 
-    opt, findings = prepare(args.opt, args.force_yml)
+    path = find_option_file(args.opt)
+    opt, findings = prepare(path, args.force_yml)
     for finding in findings:
         if finding.level == 'error' and not _is_of_files(finding.key):
             raise OptionError(finding)
     from basicsr_ganzoo.bench import race
     from basicsr_ganzoo.bench.report import print_report
 
-    report = race.run(opt, args.against, args.steps)
+    report = race.run(opt, args.against, args.steps, path.parent)
     print(json.dumps(report, indent=2)) if args.json else print_report(report)
 
 

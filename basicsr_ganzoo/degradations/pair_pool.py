@@ -42,7 +42,7 @@ class TrainingPairPool(nn.Module):
         if held + batch <= self.capacity(batch) or held < batch:
             self.lq, self.gt = torch.cat([self.lq, lq]), torch.cat([self.gt, gt])
             return lq.contiguous(), gt.contiguous()
-        order = torch.randperm(held)
+        order = _to_device(torch.randperm(held), lq.device)
         self.lq, self.gt = self.lq[order], self.gt[order]
         taken = self.lq[:batch].clone(), self.gt[:batch].clone()
         self.lq[:batch], self.gt[:batch] = lq, gt
@@ -66,3 +66,8 @@ class TrainingPairPool(nn.Module):
             saved = state_dict.get(prefix + name)
             setattr(self, name, None if saved is None else torch.empty_like(saved))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _to_device(order, device):
+    """Move indices without waiting for what the device still has to do."""
+    return order.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else order

@@ -1,19 +1,18 @@
 """The second-order degradation of Real-ESRGAN on any device."""
 
-import copy
 import math
 import random
 
 import numpy as np
 import torch
-from basicsr.data.degradations import random_add_gaussian_noise_pt, random_add_poisson_noise_pt
-from basicsr.utils import DiffJPEG
 from basicsr.utils.img_process_util import filter2D
 from torch import nn
 from torch.nn import functional as F
 
 from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.degradations.jpeg import JPEG
 from basicsr_ganzoo.degradations.kernels import SIDE
+from basicsr_ganzoo.degradations.noise import add_gaussian_noise, add_poisson_noise
 from basicsr_ganzoo.degradations.presets import settings
 
 STAGE = (
@@ -32,7 +31,8 @@ class SecondOrderDegradation(nn.Module):
     """Blur, resize, noise and JPEG, twice, with a final sinc filter (Real-ESRGAN, arXiv:2107.10833, Sec. 3).
 
     Draws from ``random``, ``numpy`` and torch in the order of BasicSR's RealESRGANModel, and gives the same bits on a
-    CPU. Kernels, noise and qualities differ within a batch; the sizes and modes of the resizes are one for all.
+    CPU. It never waits for a GPU, on which grey noise is drawn even where no picture of a batch has it. Kernels, noise
+    and qualities differ within a batch; the sizes and modes of the resizes are one for all.
 
     Args:
         opt: an option file's top level, with ``scale`` and Real-ESRGAN's keys (:data:`KEYS`), or ``degradation``, the
@@ -50,8 +50,7 @@ class SecondOrderDegradation(nn.Module):
         values = settings(opt, KEYS)
         self.second_blur_prob = values['second_blur_prob']
         self.stages = [{key: values[key + suffix] for key in STAGE} for suffix in ('', '2')]
-        # A copy, because all DiffJPEG share the tables of their module and would move to each other's devices.
-        self.jpeg = copy.deepcopy(DiffJPEG(differentiable=False)).requires_grad_(False)
+        self.jpeg = JPEG()
 
     @property
     def min_size(self):
@@ -104,7 +103,7 @@ class SecondOrderDegradation(nn.Module):
 
     def _compress(self, image, stage):
         quality = image.new_zeros(image.size(0)).uniform_(*stage['jpeg_range'])
-        return self.jpeg(torch.clamp(image, 0, 1), quality=quality)
+        return self.jpeg(torch.clamp(image, 0, 1), quality)
 
 
 def _random_scale(stage):
@@ -119,10 +118,9 @@ def _random_mode():
 
 
 def _add_noise(image, stage):
-    keywords = {'gray_prob': stage['gray_noise_prob'], 'clip': True, 'rounds': False}
     if np.random.uniform() < stage['gaussian_noise_prob']:
-        return random_add_gaussian_noise_pt(image, sigma_range=stage['noise_range'], **keywords)
-    return random_add_poisson_noise_pt(image, scale_range=stage['poisson_scale_range'], **keywords)
+        return add_gaussian_noise(image, stage['noise_range'], stage['gray_noise_prob'])
+    return add_poisson_noise(image, stage['poisson_scale_range'], stage['gray_noise_prob'])
 
 
 def _resize_and_filter(image, size, sinc_kernel):

@@ -1,5 +1,6 @@
 """The health report: measures each step, looks at the rules now and then, and speaks when one has held for a while."""
 
+import copy
 import math
 
 from basicsr.utils import get_root_logger
@@ -18,14 +19,14 @@ def options_of(train_opt):
     """The options that ``train.health_opt`` gives the report, or None if it is false.
 
     Raises:
-        OptionError: it is neither false nor a mapping, or has a key that the report does not have.
+        OptionError: it is neither true, false nor a mapping, or has a key that the report does not have.
     """
     options = train_opt.get('health_opt')
     if options is False:
         return None
-    options = {} if options in (None, True) else options
+    options = {} if options is None or options is True else options
     if not isinstance(options, dict):
-        raise OptionError(f'train.health_opt needs to be false or a mapping, got {options!r}')
+        raise OptionError(f'train.health_opt needs to be true, false or a mapping, got {options!r}')
     for key in options:
         if key not in DEFAULTS:
             raise OptionError(f'train.health_opt.{key}: nobody reads this key{did_you_mean(key, DEFAULTS)}')
@@ -37,7 +38,7 @@ class HealthReport:
     """Watches a model's training. It changes nothing of it: the same weights come out with and without.
 
     A look at the rules is at the means of the numbers since the look before; a number that did not come in keeps its
-    last mean, and one that is not finite does not count. A resumed training is watched anew.
+    last mean, and one that is not finite does not count. A resumed training is watched on, as if it had not stopped.
 
     Cost, measured on one CPU thread (no GPU was at hand) in steps taken in turn with and without: MSRResNet with 32
     features against UNetSNDiscriminator with 32, and SRVGGNetCompact 32 against PatchGANDiscriminator 32 with spectral
@@ -83,6 +84,28 @@ class HealthReport:
             return cls(list(model.adversaries.values()), model.net_g, **options, begins=begins)
         except ValueError as error:
             raise OptionError(error) from error
+
+    # ---------------------------------------------------------------- resuming
+
+    def state_dict(self):
+        """What a resume needs: numbers, texts and lists of them, and a sample of the weights at the last look."""
+        return {
+            **{name: getattr(self, name) for name in ('window', 'numbers', 'layers', 'last_look')},
+            'since': [[*key, iteration] for key, iteration in self.since.items()],
+            'told': [list(key) for key in sorted(self.told)],
+            'weights': {name: movement.before.cpu() for name, (_, movement) in self.movements.items()},
+        }
+
+    def load_state_dict(self, state):
+        """Watch on from what :meth:`state_dict` gave; anew where there is nothing."""
+        if not state:
+            return
+        for name in ('window', 'numbers', 'layers', 'last_look'):
+            setattr(self, name, copy.deepcopy(state[name]))
+        self.since = {tuple(key): iteration for *key, iteration in state['since']}
+        self.told = {tuple(key) for key in state['told']}
+        for name, (_, movement) in self.movements.items():
+            movement.go_on_from(state['weights'].get(name))
 
     # ---------------------------------------------------------------- measuring
 

@@ -10,8 +10,8 @@ class Rule:
 
     ``holds`` says of numbers by name whether the condition is met; where one is missing, it is not. ``verdict`` says
     what is wrong and ``way_out`` what to turn; ``{name}`` in them stands for a number, ``{block}`` and ``{network_d}``
-    for where the option file has the adversary's keys. ``unless`` names rules that explain this one. A rule ``of`` the
-    generator is told once for all adversaries.
+    for where the option file has the adversary's keys. ``with_target`` is the way out where GANWeightTargetRho is set.
+    ``unless`` names rules that explain this one. A rule ``of`` the generator is told once for all adversaries.
     """
 
     name: str
@@ -20,6 +20,7 @@ class Rule:
     way_out: str
     source: str
     unless: tuple = ()
+    with_target: str = ''
     of: str = 'discriminator'
 
 
@@ -75,7 +76,8 @@ RULES = (
         "the GAN has no effect: its gradient at the image is {rho:.1e} of the content losses'",
         'raise {block}gan_opt.loss_weight, or set {block}gan_weight_opt: {{type: GANWeightTargetRho}}',
         HEURISTIC,
-        unless=NO_GRADIENT,
+        unless=(*NO_GRADIENT, 'GAN weight at its bound'),
+        with_target='raise {block}gan_weight_opt.target',
     ),
     Rule(
         'GAN decides alone',
@@ -84,6 +86,7 @@ RULES = (
         'lower {block}gan_opt.loss_weight, or set {block}gan_weight_opt: {{type: GANWeightTargetRho}}',
         HEURISTIC,
         unless=('spectral norm off',),
+        with_target='lower {block}gan_weight_opt.target or its least, or {block}gan_opt.loss_weight',
     ),
     Rule(
         'GAN weight at its bound',
@@ -171,5 +174,7 @@ def sentence(rule, numbers, iterations, block='train.'):
     """What the log says of a rule that has held for so many iterations; ``block`` is the adversary's, with a dot."""
     places = {'block': block, 'network_d': f'{block.removeprefix("train.")}network_d'}
     drift = ', '.join(f'{name} {value:+.1f}' for name, value in drifts(numbers).items())
-    verdict, way_out = (text.format(**numbers, **places, drift=drift) for text in (rule.verdict, rule.way_out))
+    follows_target = 'w_gan_of_most' in numbers and rule.with_target
+    texts = (rule.verdict, rule.with_target if follows_target else rule.way_out)
+    verdict, way_out = (text.format(**numbers, **places, drift=drift) for text in texts)
     return f'{verdict} ({iterations:,} iterations); {way_out}'

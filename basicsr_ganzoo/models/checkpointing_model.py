@@ -6,8 +6,8 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
 from basicsr_ganzoo._files import save_whole
-from basicsr_ganzoo._optimizers import check_resumed, schedule_of, take_schedule
 from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo._resuming import load_optimizer, schedule_of, take_schedule
 from basicsr_ganzoo.guard import check_finite
 from basicsr_ganzoo.training import distributed
 from basicsr_ganzoo.training.state import plain_numbers, random_states, rank_file, restore_random_states
@@ -17,26 +17,34 @@ from basicsr_ganzoo.validation.model import ValidatingModel
 class CheckpointingModel(ValidatingModel):
     """Saves and resumes a training with everything it consists of.
 
-    Wants ``adversaries``, ``guard``, ``buffers`` and ``precision`` beside what BasicSR's models have.
+    Wants ``adversaries``, ``guard``, ``buffers``, ``precision`` and ``decision`` beside what BasicSR's models have.
     """
 
     #: what our training loop adds to the training state: its place among the pictures
     loop_state = None
 
     def extra_state(self):
-        """What a resume needs beside networks, optimizers, schedulers and adversaries: the loss scale of fp16."""
-        return {'precision': self.precision.state_dict()}
+        """What a resume needs beside networks, optimizers, schedulers and adversaries.
+
+        The loss scale of fp16, a step that the next ones do not follow yet, and what the health report has seen.
+        """
+        health = {'health': self.health.state_dict()} if self.health else {}
+        return {'precision': self.precision.state_dict(), 'step': self.decision.state_dict(), **health}
 
     def load_extra_state(self, state):
         """Take over what :meth:`extra_state` gave, as far as it is there."""
         self.precision.load_state_dict(state.get('precision', {}))
+        self.decision.load_state_dict(state.get('step', {}))
+        if self.health:
+            self.health.load_state_dict(state.get('health', {}))
 
     def save(self, epoch, current_iter):
         """Save the networks and, unless ``current_iter`` is -1 (the end), the training state, as BasicSR does.
 
         Raises:
-            DivergedError: a number of a network is not finite; nothing is saved.
+            DivergedError: a number of a network is not finite, or the last steps were not; nothing is saved.
         """
+        self.decision.log()  # the last word on the step before
         check_finite(self.net_g, 'net_g')
         if self.ema_decay > 0:
             check_finite(self.net_g_ema, 'the moving average of net_g')
@@ -68,8 +76,10 @@ class CheckpointingModel(ValidatingModel):
         the file ``.state`` comes last, so that where it is, the checkpoint is whole.
 
         Raises:
+            DivergedError: the last steps were not finite.
             OptionError: a file cannot be written.
         """
+        self.decision.log()
         if current_iter == -1:
             return
         folder, rank = Path(self.opt['path']['training_states']), self.opt['rank']
@@ -85,6 +95,7 @@ class CheckpointingModel(ValidatingModel):
             'epoch': epoch,
             'iter': current_iter,
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
+            'optimizer_types': [type(optimizer).__name__ for optimizer in self.optimizers],
             'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
             'adversaries': {label: adversary.state_dict() for label, adversary in self.adversaries.items()},
             'bad_steps': self.guard.bad_steps,
@@ -107,19 +118,20 @@ class CheckpointingModel(ValidatingModel):
     def resume_training(self, resume_state):
         """Reload optimizers, schedulers and adversaries; of several adversaries also the networks.
 
-        A state holds learning rates and schedules; those of the option file count.
+        A state holds learning rates and schedules; those of the option file count. The adversaries may have changed
+        their order.
 
         Raises:
-            OptionError: the state is of other adversaries or of another order of them, or of other optimizers.
+            OptionError: the state is of other adversaries, or of other optimizers.
         """
         saved = list(resume_state.get('adversaries', self.adversaries))
-        if saved != list(self.adversaries):
+        if set(saved) != set(self.adversaries):
             raise OptionError(
                 f'the training state is of the discriminators {", ".join(saved) or "(none)"}, and the option file has '
                 f'{", ".join(self.adversaries) or "none"}; put these back, or start a new training from the networks '
                 'with path.pretrain_network_g'
             )
-        self._resume_optimizers(resume_state)
+        self._resume_optimizers(resume_state, ['net_g', *saved])
         paths = self.opt['path']
         for label, adversary in self.adversaries.items():
             if adversary.suffix:
@@ -143,14 +155,20 @@ class CheckpointingModel(ValidatingModel):
         self.load_own_state(state['own'])
         restore_random_states(state['random'], self.device)
 
-    def _resume_optimizers(self, resume_state):
-        """Reload optimizers and schedulers, but for a schedule that the option file has changed."""
+    def _resume_optimizers(self, resume_state, labels):
+        """Reload optimizers and schedulers, which the state has in the order of ``labels``; a changed schedule counts.
+
+        Raises:
+            OptionError: they are of others.
+        """
         pairs = list(zip(self.optimizers, self.schedulers, strict=True))
         schedules = [schedule_of(*pair) for pair in pairs]
         try:
-            super().resume_training(resume_state)
-            for optimizer in self.optimizers:
-                check_resumed(optimizer)
+            states = dict(zip(labels, _states_of_optimizers(resume_state), strict=True))
+            for label, (optimizer, scheduler) in zip(('net_g', *self.adversaries), pairs, strict=True):
+                of_optimizer, of_scheduler, kind = states[label]
+                load_optimizer(optimizer, of_optimizer, kind)
+                scheduler.load_state_dict(of_scheduler)
         except ValueError as error:
             raise OptionError(
                 f'the training state does not fit the optimizers ({error}); put optim_g, optim_d, net_d_freeze back, '
@@ -161,3 +179,10 @@ class CheckpointingModel(ValidatingModel):
                 rates = ', '.join(f'{rate:g}' for rate in schedule[0])
                 get_root_logger().info(f'resuming with the schedule of the option file, which begins at {rates}')
             take_schedule(*pair, schedule)
+
+
+def _states_of_optimizers(resume_state):
+    """(state of the optimizer, state of its scheduler, name of its class or None) for each one of a training state."""
+    optimizers, schedulers = resume_state['optimizers'], resume_state['schedulers']
+    kinds = resume_state.get('optimizer_types', [None] * len(optimizers))
+    return list(zip(optimizers, schedulers, kinds, strict=True))

@@ -11,13 +11,14 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from basicsr_ganzoo import _vgg
 from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_weights
-from basicsr_ganzoo._averaging import average_into
+from basicsr_ganzoo._averaging import MovingAverage
 from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
-from basicsr_ganzoo._optimizers import build_optimizer
+from basicsr_ganzoo._optimizers import build_optimizer, step_unless
 from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number
 from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.checkpoints import load_checkpoint
 from basicsr_ganzoo.content import ContentLosses
+from basicsr_ganzoo.deciding import StepNumbers, decision_of
 from basicsr_ganzoo.guard import BufferKeeper, StepGuard, clip_gradients
 from basicsr_ganzoo.health.report import HealthReport
 from basicsr_ganzoo.micro_batches import combine, micro_batches
@@ -39,7 +40,8 @@ class GANZooModel(CheckpointingModel):
 
     Differs from BasicSR: every loss hands its gradient over at the SR image, so that D runs forward twice in a step
     instead of 3 (SRGANModel) or 5 times (ESRGANModel); the EMA takes in buffers; ``ldl_opt`` works here too, and its
-    map is a weight without a gradient (``ldl_detach_map: false`` is BasicSR's and LDL's); all optimizers of torch.
+    map is a weight without a gradient (``ldl_detach_map: false`` is BasicSR's and LDL's); all optimizers of torch,
+    fused if they can be; on a GPU no step waits for it, see :class:`~basicsr_ganzoo.deciding.DecisionOnDevice`.
 
     Further keys of ``train``:
         d_reg_opt: regularizers of D by any name; views: a list of what D is shown instead of the plain picture.
@@ -57,7 +59,7 @@ class GANZooModel(CheckpointingModel):
         accumulate: so many parts, one after the other, make a batch: the same gradients, less memory. Batch norm,
             LeCam and the means of pairing: average and batch_average then see one part at a time.
         grad_checkpoint: true computes the blocks of G's body (RRDBNet, MSRResNet) anew in the backward pass.
-        health_opt: false, or freq (100), probe_freq (1000) and hold (1000), in iterations, of the health report.
+        health_opt: true, false, or freq (100), probe_freq (1000) and hold (1000), in iterations, of the health report.
 
     Instead of one ``network_d``, ``adversaries`` at the top level holds several by name, each with these keys of D and
     ``network_d``, ``gan_opt``, ``optim_d``, ``pretrain_network_d``, ``param_key_d``, ``strict_load_d``.
@@ -100,6 +102,7 @@ class GANZooModel(CheckpointingModel):
         self.setup_schedulers()
         self.buffers = BufferKeeper(self.net_g, *(part for a in self.adversaries.values() for part in a.modules))
         self.health = HealthReport.of(self)
+        self.decision = decision_of(self)
         self.init_validation()
 
     def _check_numbers(self, train_opt):
@@ -116,6 +119,7 @@ class GANZooModel(CheckpointingModel):
         net = build(ARCH_REGISTRY, self.opt['network_g'], 'network_g').to(self.device)
         self.net_g_ema = self.speed.lay_out(net).eval()
         self.net_g_ema.requires_grad_(False)
+        self.averaging = MovingAverage(self.net_g_ema, self.net_g)
         param_keys = ['params_ema', self.opt['path'].get('param_key_g', 'params')]
         if not self._load_pretrained(self.net_g_ema, 'g', param_keys):
             self.model_ema(0)
@@ -181,7 +185,19 @@ class GANZooModel(CheckpointingModel):
             raise OptionError(f'path.{where}: {error}') from error
         return True
 
+    def validation(self, *args, **kwargs):
+        """Validate as BasicSR does, after the last word on the step before."""
+        if self.is_train:
+            self.decision.log()
+        super().validation(*args, **kwargs)
+
     # ---------------------------------------------------------------- one step
+
+    def feed_data(self, data):
+        """Take a batch, lq and perhaps gt, without waiting until it is on the device."""
+        self.lq = data['lq'].to(self.device, non_blocking=True)
+        if 'gt' in data:
+            self.gt = data['gt'].to(self.device, non_blocking=True)
 
     def optimize_parameters(self, current_iter):
         train_g = current_iter % self.net_d_iters == 0 and current_iter > self.net_d_init_iters
@@ -197,16 +213,8 @@ class GANZooModel(CheckpointingModel):
         if self.health:
             log.update(self.health.measure(self.output, self.lq, self.gt_pix, current_iter))
             self.health.held_out.remember(self.gt_gan, self.output)
-        self.log_dict = self._numbers(log)
-        if self.guard.accepts(self.log_dict, current_iter):
-            self.precision.accept()
-            self._update(train_g)
-            if self.health:
-                self.log_dict.update(self.health.observe(self.log_dict, current_iter))
-        else:
-            self.buffers.restore()
-            if not self.precision.forgives(current_iter):
-                self.guard.complain(self.log_dict, current_iter)
+        ranks = self.opt['world_size'] if self.opt['dist'] else None
+        self.decision.take(StepNumbers(log, current_iter, self.precision.scale, ranks), train_g)
 
     def _play(self, current_iter, train_g):
         """Play all games of a batch, or of a part of one, and add their gradients. Returns the log."""
@@ -270,32 +278,23 @@ class GANZooModel(CheckpointingModel):
             self.precision.unscale(self.net_g.parameters())
             log['grad_net_g'] = clip_gradients(self.net_g.parameters(), self.opt['train'].get('grad_clip_g'))
 
-    def _numbers(self, log):
-        """The step's numbers as floats, averaged over all ranks: the step's one wait for the device."""
-        stacked = torch.stack([value.float() for value in log.values()])
-        if self.opt['dist']:
-            torch.distributed.all_reduce(stacked)
-            stacked /= self.opt['world_size']
-        return OrderedDict(zip(log, stacked.tolist(), strict=True))
-
-    def _update(self, train_g):
+    def update(self, train_g, bad=None):
+        """Update the networks with a step's gradients; nothing changes where ``bad``, a 0-dim tensor, is 1."""
         for adversary in self.adversaries.values():
-            adversary.update()
-            adversary.observe(own_numbers(self.log_dict, adversary.suffix))
+            adversary.update(bad)
         if train_g:
-            self.optimizer_g.step()
+            step_unless(bad, self.optimizer_g)
         if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
-        self.buffers.keep()
+            self.model_ema(self.ema_decay, bad)
 
-    def model_ema(self, decay=0.999):
+    def model_ema(self, decay=0.999, bad=None):
         """Move the averaged generator towards the current one: parameters and buffers."""
-        average_into(self.net_g_ema, decay, self.net_g)
+        self.averaging.move(decay, bad)
 
-
-def own_numbers(numbers, suffix):
-    """The numbers of one adversary, without its suffix."""
-    return {name.removesuffix(suffix): value for name, value in numbers.items() if name.endswith(suffix)}
+    @property
+    def log_dict(self):
+        """The numbers of the last step, floats by name; on a GPU this waits for it."""
+        return self.decision.log()
 
 
 def _size(image):

@@ -66,8 +66,9 @@ class DegradingModel(GANZooModel):
             super().feed_data(data)
 
     def _degrade(self, data):
-        kernels = [data[name].to(self.device) for name in ('kernel1', 'kernel2', 'sinc_kernel')]
-        source, gt = self._source_and_target(data['gt'].to(self.device))
+        names = ('gt', 'kernel1', 'kernel2', 'sinc_kernel')
+        gt, *kernels = (data[name].to(self.device, non_blocking=True) for name in names)
+        source, gt = self._source_and_target(gt)
         if min(gt.shape[-2:]) < self.gt_size:
             raise OptionError(f'gt is {"x".join(map(str, gt.shape[-2:]))} pixels, smaller than gt_size {self.gt_size}')
         lq = self.degradation(source, *kernels)
