@@ -9,6 +9,7 @@ from basicsr.models import build_model
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.training import distributed, folders, options
 from basicsr_ganzoo.training.checkpoints import state_to_resume
+from basicsr_ganzoo.training.heap import keep_freed_memory
 from basicsr_ganzoo.training.introduction import introduction
 from basicsr_ganzoo.training.loaders import TrainingData, validation_loaders
 from basicsr_ganzoo.training.logs import logs
@@ -50,6 +51,8 @@ def _let_workers_end(error):
 
 def _train(opt, args):
     torch.backends.cudnn.benchmark = True
+    if not opt['num_gpu']:
+        keep_freed_memory()
     state = state_to_resume(opt)
     options.seed(opt, ((state or {}).get('loop') or {}).get('seed'))
     distributed.of_first(folders.prepare, opt, args.fresh, state is not None)
