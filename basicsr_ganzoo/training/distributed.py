@@ -14,7 +14,7 @@ PATIENCE = timedelta(hours=3)
 
 
 def start(launcher, dist_params=None):
-    """Join the processes that torchrun or slurm has started; over gloo where there is no GPU.
+    """Join the processes that torchrun or slurm has started; GPUs over nccl, CPUs over gloo.
 
     Args:
         launcher: ``pytorch`` or ``slurm``.
@@ -30,7 +30,7 @@ def start(launcher, dist_params=None):
     if torch.cuda.is_available():
         local = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
         torch.cuda.set_device(local % torch.cuda.device_count())
-    backend = 'nccl' if torch.cuda.is_available() else 'gloo'
+    backend = 'cpu:gloo,cuda:nccl' if torch.cuda.is_available() else 'gloo'
     torch.distributed.init_process_group(backend, timeout=PATIENCE)
 
 
@@ -67,11 +67,11 @@ def wait():
         torch.distributed.barrier()
 
 
-def agreed(value, device):
-    """The largest of a whole number of each process."""
+def agreed(value):
+    """The largest of a whole number of each process, which agree over gloo: no GPU has to be waited for."""
     if not _several():
         return value
-    numbers = torch.tensor(value, device=device)
+    numbers = torch.tensor(value)
     torch.distributed.all_reduce(numbers, torch.distributed.ReduceOp.MAX)
     return int(numbers)
 

@@ -100,7 +100,7 @@ class Loop:
 
     def _leave_if_asked(self):
         """Save and raise ``Stopped`` if a signal came to one of the processes."""
-        number = distributed.agreed(self.stop.number, self.model.device)
+        number = distributed.agreed(self.stop.number)
         if number:
             if self.saved != self.iteration:
                 self._save()
