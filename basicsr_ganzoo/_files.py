@@ -1,11 +1,14 @@
 """How a file gets to its place whole or not at all."""
 
 import contextlib
+import errno
 import os
 
 from basicsr_ganzoo._options import OptionError
 
 PART = '.part-'
+#: what the system says of a full disk, a full quota, and a file that has become too large
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -20,15 +23,15 @@ def whole_file(path, durable=False):
     try:
         yield part
         if durable:
-            _flush(part)
+            flush(part)
         os.replace(part, path)
         if durable:
-            _flush(path.parent)
+            flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _flush(path):
+def flush(path):
     """Wait until a file, or the names in a folder, are on the disk; Windows cannot wait for a folder."""
     if os.name == 'nt' and path.is_dir():
         return
@@ -51,8 +54,13 @@ def save_whole(content, path):
         with whole_file(path, durable=True) as part:
             torch.save(content, part)
     except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
-        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
-        raise OptionError(
-            f'cannot write {path}: {reason}; the checkpoint before is whole: make room there, or make the folder '
-            'writable, and go on with --auto_resume'
-        ) from error
+        raise unsaved(path, error) from error
+
+
+def unsaved(path, error):
+    """The sentence about a checkpoint's file that cannot be written."""
+    reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
+    return OptionError(
+        f'cannot write {path}: {reason}; the checkpoint before is whole: make room there, or make the folder '
+        'writable, and go on with --auto_resume'
+    )

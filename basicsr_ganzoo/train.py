@@ -12,10 +12,14 @@ import os
 import sys
 from pathlib import Path
 
+from basicsr_ganzoo import _force_yml
+from basicsr_ganzoo._files import NO_ROOM
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._options_files import find_option_file
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+#: all that BasicSR says of a picture of a validation
+PICTURE_NOT_WRITTEN = 'Failed in writing images.'
 
 
 def add_arguments(parser):
@@ -26,7 +30,7 @@ def add_arguments(parser):
     parser.add_argument('--fresh', action='store_true', help='start anew; a run of this name is renamed, not lost')
     parser.add_argument('--debug', action='store_true', help='validate and save after 8 iterations')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers; not needed')
-    parser.add_argument('--force_yml', nargs='+', metavar='KEY:KEY=VALUE', help='overwrite values of the option file')
+    _force_yml.add_argument(parser)
 
 
 def run(args):
@@ -38,7 +42,8 @@ def run(args):
     """
     args.opt = str(find_option_file(args.opt))
     opt, findings = prepare(args.opt, args.force_yml)
-    for finding in findings:
+    first = int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0))) == 0  # of several processes, which warns
+    for finding in findings if first else ():
         if finding.level == 'warning':
             print(f'warning: {finding}', file=sys.stderr)
     errors = [str(finding) for finding in findings if finding.level == 'error']
@@ -51,9 +56,11 @@ def run(args):
     try:
         train(opt, args, os.getcwd())
     except OSError as error:
-        if error.errno not in NOT_WRITABLE:
-            raise
-        raise OptionError(f'cannot write there: {error}') from error
+        if error.errno in NOT_WRITABLE:
+            raise OptionError(f'cannot write there: {error}') from error
+        if error.errno in NO_ROOM or error.args == (PICTURE_NOT_WRITTEN,):
+            raise OptionError(f'cannot write: {error}; make room, and go on with --auto_resume') from error
+        raise
 
 
 def prepare(path, force_yml=None):
@@ -68,7 +75,7 @@ def prepare(path, force_yml=None):
     from basicsr_ganzoo import _registry
 
     opt = read_options(path)
-    _apply_force_yml(force_yml, opt)
+    _force_yml.apply(force_yml, opt)
     _registry.import_submodules()
     from basicsr_ganzoo.checking import check_options
 
@@ -94,20 +101,6 @@ def read_options(path):
     if not isinstance(opt, dict):
         raise OptionError(f'{path} is no option file: it holds no keys')
     return opt
-
-
-def _apply_force_yml(entries, opt):
-    import yaml
-
-    for entry in entries or []:
-        keys, equals, value = entry.partition('=')
-        *parents, last = (part.strip() for part in keys.split(':'))
-        block = opt
-        for parent in parents:
-            block = block.get(parent) if isinstance(block, dict) else None
-        if not equals or not last or not isinstance(block, dict):
-            raise OptionError(f'--force_yml wants KEY:KEY=VALUE with keys of the option file, got {entry!r}')
-        block[last] = yaml.safe_load(value)
 
 
 def import_plugins(names, folder):

@@ -35,12 +35,15 @@ def train(path, *flags, **limits):
     return process.exitcode, output_of(path)
 
 
-def start_ranks(path, *flags, ranks=2, **limits):
-    """Start as many processes as torchrun would, of which rank 0 writes output.txt, and rank 1 output1.txt."""
+def free_port():
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
-    common = {'WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+        return free.getsockname()[1]
+
+
+def start_ranks(path, *flags, ranks=2, **limits):
+    """Start as many processes as torchrun would, of which rank 0 writes output.txt, and rank 1 output1.txt."""
+    common = {'WORLD_SIZE': str(ranks), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free_port())}
     flags = ('--launcher', 'pytorch', *flags)
     return [
         start(path, *flags, output=f'output{rank or ""}.txt', env={**common, 'RANK': str(rank)}, **limits)
@@ -128,6 +131,13 @@ def paired(folder, **changes):
     path = write_option_file(folder, **changes)
     write_pairs(folder / 'data', count=7)
     return path
+
+
+def stock(folder, **changes):
+    """BasicSR's SRGANModel on the same pairs."""
+    none = dict.fromkeys(('train__d_reg_opt', 'train__gan_weight_opt'))
+    gan = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0, 'loss_weight': 0.1}
+    return paired(folder, model_type='SRGANModel', train__gan_opt=gan, **{**none, **changes})
 
 
 def degrading(folder, **changes):

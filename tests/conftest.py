@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.models import vgg
 
 import basicsr_ganzoo  # noqa: F401
 
@@ -50,3 +51,10 @@ def fresh_python(tmp_path_factory):
         )
 
     return run
+
+
+@pytest.fixture
+def vgg19_without_weights(monkeypatch):
+    """The perceptual network as BasicSR builds it, but with random weights: they weigh nothing and are no download."""
+    features = vgg.vgg19().features
+    monkeypatch.setattr(vgg, 'vgg19', lambda pretrained: type('VGG19', (), {'features': features}))

@@ -288,6 +288,8 @@ def test_all_mistakes_are_told_at_once_and_training_tells_them_too(tmp_path, mon
 def test_force_yml_can_mend_the_file(tmp_path, monkeypatch, capsys):
     path = write_option_file(tmp_path, train__optim_g__lr='1e-4', total_iter=2)
     monkeypatch.chdir(tmp_path)
+    assert check(capsys, path)[0] == 1
+    assert check(capsys, path, '--force_yml', 'train:optim_g:lr=0.0001')[0] == 0
     with pytest.raises(SystemExit) as stopped:
         main(['train', '-opt', str(path), '--force_yml', 'train:optim_g:lr=0.0001'])
     assert not stopped.value.code, capsys.readouterr().err
@@ -328,11 +330,25 @@ def test_a_generator_without_gan_beside_a_gan_trained_discriminator_is_a_warning
     assert 'RealESRNet_x4plus.pth was trained without a GAN' in message
 
 
+PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 1}}
+
+
 @pytest.mark.parametrize(
     ('changes', 'expected'),
     [
         ({'train__gan_opt': {'type': 'VanillaGANLoss', 'loss_weight': 0}}, 'train.gan_opt.loss_weight: with a weight'),
         ({'path__pretrain_network_g': 'https://example.org/net.pth'}, 'it was not looked at'),
+        ({'val__val_freq': 5}, 'val.val_freq: 5 is more than total_iter 4, so that validation comes at the end alone'),
+        (
+            {'logger__save_checkpoint_freq': 5},
+            'logger.save_checkpoint_freq: 5 is more than total_iter 4, so that nothing is saved before the end',
+        ),
+        ({'logger__print_freq': 5}, 'logger.print_freq: 5 is more than total_iter 4, so that the log never tells'),
+        (
+            {'train__perceptual_opt': {**PERCEPTUAL, 'perceptual_weight': 0}},
+            'train.perceptual_opt: with both weights 0 this loss has no effect',
+        ),
+        ({'train__vgg_opt': {**PERCEPTUAL, 'perceptual_weight': 0}}, 'train.vgg_opt: with both weights 0 this loss'),
     ],
 )
 def test_what_may_be_meant_is_a_warning(changes, expected, tmp_path, capsys):
@@ -341,12 +357,15 @@ def test_what_may_be_meant_is_a_warning(changes, expected, tmp_path, capsys):
     assert any(expected in message for message in found(findings, 'warning'))
 
 
-def test_perceptual_weights_that_have_to_be_fetched_are_named_with_file_place_and_url(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize('key', ['perceptual_opt', 'style_of_vgg_opt'])
+def test_perceptual_weights_that_have_to_be_fetched_are_named_with_file_place_and_url(
+    key, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    block = {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 1}}
-    path = write_option_file(tmp_path, train__perceptual_opt=block)
+    path = write_option_file(tmp_path, **{f'train__{key}': PERCEPTUAL})
     told = ' '.join(found(check(capsys, path)[1], 'warning'))
+    assert f'train.{key}: vgg19-dcbb9e9d.pth' in told
     assert 'vgg19-dcbb9e9d.pth (548 MB)' in told
     assert 'https://download.pytorch.org/models/vgg19-dcbb9e9d.pth' in told
     assert 'experiments/pretrained_models' in told
@@ -354,6 +373,11 @@ def test_perceptual_weights_that_have_to_be_fetched_are_named_with_file_place_an
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b'')
     assert 'vgg19' not in ' '.join(found(check(capsys, path)[1], 'warning'))
+
+
+def test_a_good_file_has_one_warning_that_it_starts_from_random_weights(tmp_path, capsys):
+    (told,) = found(check(capsys, write_option_file(tmp_path))[1], 'warning')
+    assert told.startswith('path.pretrain_network_g: a GAN from random weights')
 
 
 def test_pairs_that_do_not_lie_on_each_other_are_a_warning(tmp_path, capsys):

@@ -7,6 +7,7 @@ from _training import OPTIONS, write_option_file
 from test_check import check, found
 
 from basicsr_ganzoo._registry import entries
+from basicsr_ganzoo.checking import effects
 
 D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
 ADAM = {'type': 'Adam', 'lr': 0.0001, 'betas': [0, 0.99]}
@@ -134,7 +135,29 @@ WARNINGS = {
         {'train__lr_consistency_opt': {'type': 'LRConsistencyLoss', 'loss_weight': 0}},
         'train.lr_consistency_opt.loss_weight: with a weight of 0 this loss has no effect',
     ),
+    'a view of nothing': (
+        several(views=[{'type': 'HighPassView', 'gain': 0}]),
+        'adversaries.second.views[0].gain: with a gain of 0 the discriminator sees nothing of the pictures',
+    ),
+    'a regularizer without weight': (
+        regularized('R1Regularizer', loss_weight=0),
+        'train.d_reg_opt.it.loss_weight: with a weight of 0 this regularizer has no effect',
+    ),
+    'a regularizer that is never due': (
+        several(d_reg_opt={'r1': {'type': 'R1Regularizer', 'interval': 5}}),
+        'adversaries.second.d_reg_opt.r1.interval: this regularizer is due for the first time in iteration 5, after',
+    ),
+    'LeCam that never begins': (
+        {**regularized('LeCamRegularizer'), 'train__gan_opt': {'type': 'HingeGANLoss'}},
+        'train.d_reg_opt.it.start: this regularizer begins in iteration 1000, after total_iter 4; give a smaller',
+    ),
 }
+
+
+@pytest.mark.parametrize('changes', [{'interval': 4}, {'interval': 1}])
+def test_a_regularizer_that_is_due_in_the_last_iteration_is_no_warning(changes, tmp_path, capsys):
+    path = write_option_file(tmp_path, **regularized('R1Regularizer', **changes))
+    assert not any('d_reg_opt' in message for message in found(check(capsys, path)[1], 'warning'))
 
 
 @pytest.mark.parametrize('name', WARNINGS)
@@ -198,3 +221,4 @@ def test_of_a_shipped_file_nothing_is_wrong_but_missing_files(path, tmp_path, mo
     files = [opt['path'].get(f'pretrain_network_{which}') for which in 'gd']
     assert len(wrong) == len([file for file in files if file])
     assert all(message.startswith('path.pretrain_network_') and 'is no file' in message for message in wrong)
+    assert list(effects.check(opt)) == []

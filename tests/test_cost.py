@@ -4,7 +4,6 @@ import pytest
 import torch
 from _training import model_opt
 from basicsr.models import build_model
-from torchvision.models import vgg
 
 from basicsr_ganzoo import cost
 from basicsr_ganzoo._registry import entries
@@ -19,13 +18,6 @@ STEPS = {
     'ESRGAN, U-Net discriminator': ('ESRGANModel', UNET_D, RAGAN, 0.87),
     'SRGAN, U-Net discriminator': ('SRGANModel', UNET_D, GAN, 0.96),
 }
-
-
-@pytest.fixture
-def vgg19_without_weights(monkeypatch):
-    """The perceptual network as BasicSR builds it, but with random weights: they weigh nothing and are no download."""
-    features = vgg.vgg19().features
-    monkeypatch.setattr(vgg, 'vgg19', lambda pretrained: type('VGG19', (), {'features': features}))
 
 
 def flops_of_a_step(model_type, network_d, gan_opt):

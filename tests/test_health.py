@@ -369,6 +369,19 @@ def test_a_rule_is_told_once_it_has_held_for_the_time_and_only_once(said):
     ]
 
 
+def test_the_status_is_the_newest_warning_that_holds_and_healthy_without_one(said):
+    report = a_report('', '_texture')
+    assert report.status == ''
+    observe(report, {'rho': 1.0}, 1, 10)
+    assert report.status == 'healthy'
+    observe(report, {'rho': 100.0}, 11, 50)
+    assert report.status == 'GAN decides alone'
+    observe(report, {'rho': 100.0, 'max_logit_texture': 1e6}, 51, 90)
+    assert report.status == 'logits explode (texture)'
+    observe(report, {'rho': 1.0, 'max_logit_texture': 1.0}, 91, 100)
+    assert report.status == 'healthy'
+
+
 def test_a_rule_that_stopped_to_hold_is_told_again_when_it_comes_back_for_as_long(said):
     report = a_report('')
     observe(report, {'rho': 100.0}, 1, 40)

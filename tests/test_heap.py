@@ -30,3 +30,15 @@ def test_without_glibc_nothing_is_asked_for(monkeypatch):
 
     monkeypatch.setattr(heap.sys, 'platform', 'win32')
     assert not heap.keep_freed_memory()
+
+
+@pytest.mark.parametrize(('gpus', 'times'), [(0, 1), (1, 0)])
+def test_training_keeps_it_on_a_cpu(gpus, times, monkeypatch):
+    from basicsr_ganzoo.training import run
+
+    calls = []
+    monkeypatch.setattr(run, 'keep_freed_memory', lambda: calls.append(1))
+    monkeypatch.setattr(run, 'state_to_resume', lambda opt: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run._train({'num_gpu': gpus}, None)
+    assert len(calls) == times

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from _runs import degrading, output_of, paired, results, start, train, wait_for
+from _runs import degrading, output_of, paired, results, start, stock, train, wait_for
 from _state import differences
 
-from basicsr_ganzoo.training import loop
+from basicsr_ganzoo.training import folders, loop
 from basicsr_ganzoo.training.signals import StopRequest
 
 
@@ -61,18 +61,6 @@ def test_validation_changes_no_weight(tmp_path):
     one, other = (results(tmp_path / name, 10) for name in ('with', 'without'))
     for name in ('net_g_10.pth', 'net_d_10.pth'):
         assert differences(one[name], other[name]) == []
-
-
-def test_a_model_of_basicsr_trains_and_resumes_inexactly(tmp_path):
-    none = dict.fromkeys(('train__d_reg_opt', 'train__gan_weight_opt'))
-    gan = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0, 'loss_weight': 0.1}
-    path = paired(tmp_path, model_type='SRGANModel', train__gan_opt=gan, total_iter=6, **none)
-    assert train(path, die_after=5)[0] == 9
-    code, output = train(path, '--auto_resume')
-    assert code == 0, output
-    assert 'iter: 4.' in output
-    assert 'not exactly as without a stop' in output
-    assert iterations(output) == [5, 6]
 
 
 # ---------------------------------------------------------------- stopping and killing
@@ -144,16 +132,17 @@ def test_a_ctrl_c_that_a_launcher_hands_on_counts_once():
 KILLS = int(os.environ.get('GANZOO_KILLS', 5))
 
 
-def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_path):
+@pytest.mark.parametrize(('write', 'kills_wanted', 'room'), [(paired, KILLS, 20), (stock, (KILLS + 1) // 3, 35)])
+def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(write, kills_wanted, room, tmp_path):
     """SIGKILL, in every other case while a checkpoint is written: it is saved after each iteration."""
-    last = 20 * KILLS  # no run may come to its end before it is killed
+    last = room * kills_wanted  # no run may come to its end before it is killed
     changes = {'total_iter': last, 'logger__save_checkpoint_freq': 1, 'logger__keep_last': 3, 'val': None}
-    whole = paired(tmp_path / 'whole', **changes)
+    whole = write(tmp_path / 'whole', **changes)
     assert train(whole)[0] == 0
-    path, moments, kills, saving = paired(tmp_path / 'killed', **changes), random.Random(0), 0, 0
+    path, moments, kills, saving = write(tmp_path / 'killed', **changes), random.Random(0), 0, 0
     while True:
         process = start(path, *(['--auto_resume'] if kills else []))
-        if kills < KILLS:
+        if kills < kills_wanted:
             wait_for(path, 'Training on', process)
             time.sleep(moments.uniform(0.1, 0.6))
             saving += until_it_saves(path.parent, process) if kills % 2 else 0
@@ -164,7 +153,7 @@ def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_pat
         if process.exitcode == 0:
             break
         assert process.exitcode == -signal.SIGKILL, output_of(path)
-    assert kills == KILLS
+    assert kills == kills_wanted
     assert saving
     print(f'{kills} kills, {saving} of them while it saved')
     expected, found = (results(folder.parent, 'latest', state=last) for folder in (whole, path))
@@ -252,6 +241,44 @@ def test_networks_without_a_state_are_not_overwritten(trained, tmp_path):
         assert 'holds net_g_latest.pth but no training state to go on from; start anew with --fresh' in output
 
 
+def test_two_runs_that_are_set_aside_in_one_second_get_two_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, 'get_time_str', lambda: 'now')
+    for _ in range(3):
+        (tmp_path / 'run').mkdir()
+        (tmp_path / 'run/file').write_text('')
+        folders._set_aside(tmp_path / 'run')
+    names = ['run_archived_now', 'run_archived_now_2', 'run_archived_now_3']
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_run_that_goes_on_from_elsewhere_or_from_an_earlier_state_writes_over_nothing(trained, tmp_path):
+    path = copied(trained, tmp_path)
+    states = tmp_path / 'experiments/gan_x4/training_states'
+    longer = 'train:total_iter=5'
+    for earlier in (states / '2.state', trained.parent / 'experiments/gan_x4/training_states/4.state'):
+        before = {file: file.read_bytes() for file in tmp_path.rglob('*.pth')}
+        code, output = train(path, '--force_yml', f'path:resume_state={earlier}', longer)
+        assert code == 1
+        assert f'holds a run up to iteration 4, over which one from {earlier} would write; change name' in output
+        assert before == {file: file.read_bytes() for file in tmp_path.rglob('*.pth')}
+    for name, state in (('gan_x4', '4.state'), ('another', '2.state')):
+        code, output = train(path, '--force_yml', f'path:resume_state={states / state}', longer, f'name={name}')
+        assert code == 0, output
+        assert (tmp_path / f'experiments/{name}/models/net_g_5.pth').is_file()
+        assert f'iter: {state[0]}.' in output
+
+
+def test_auto_resume_begins_with_the_state_that_is_given_and_goes_on_with_its_own(trained, tmp_path):
+    path = copied(trained, tmp_path)
+    given = f'path:resume_state={tmp_path}/experiments/gan_x4/training_states/4.state'
+    for total, begins in ((5, 4), (6, 5)):
+        changes = ('name=another', given, f'train:total_iter={total}')
+        code, output = train(path, '--auto_resume', '--force_yml', *changes)
+        assert code == 0, output
+        assert f'iter: {begins}.' in output
+        assert iterations(output) == [total]
+
+
 def test_fresh_and_auto_resume_contradict(trained, tmp_path):
     code, output = train(copied(trained, tmp_path), '--fresh', '--auto_resume')
     assert code == 1
@@ -313,6 +340,33 @@ def test_a_full_disk_is_one_sentence_and_the_checkpoint_before_is_whole(tmp_path
     assert iterations(output) == [3, 4]
 
 
+def with_metric(path, body, **val):
+    """Let a run validate with a metric of its own after each second iteration."""
+    (path.parent / 'metric.py').write_text(
+        'import os, signal\nfrom basicsr.utils.registry import METRIC_REGISTRY\n\n\n@METRIC_REGISTRY.register()\n'
+        f'def own_metric(img, img2):\n    {body}\n'
+    )
+    opt = yaml.safe_load(path.read_text())
+    opt['val'].update(val_freq=2, metrics={'own': {'type': 'own_metric'}}, **val)
+    path.write_text(yaml.safe_dump({**opt, 'imports': ['metric.py']}))
+    return path
+
+
+def test_an_error_of_somebody_elses_code_ends_the_run_though_there_are_workers(tmp_path):
+    code, output = train(with_metric(paired(tmp_path), 'return 1 / 0'))
+    assert code == 1
+    assert output.rstrip().endswith('ZeroDivisionError: division by zero')
+
+
+def test_a_picture_of_a_validation_that_cannot_be_written_is_one_sentence(tmp_path):
+    path = with_metric(paired(tmp_path), 'return 1.0', save_img=True)
+    (tmp_path / 'experiments/gan_x4/visualization/0/0_2.png').mkdir(parents=True)
+    code, output = train(path)
+    assert code == 1
+    assert 'error: cannot write: Failed in writing images.; make room, and go on with --auto_resume' in output
+    assert 'Traceback' not in output
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(trained, tmp_path):
     path = Path(shutil.copy(trained, tmp_path))
     (tmp_path / 'experiments').write_text('a file')
@@ -325,9 +379,12 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(trained, tmp_path):
 def test_the_root_of_the_experiments_is_one_place_for_writing_and_resuming(trained, tmp_path):
     path = Path(shutil.copy(trained, tmp_path))
     root = tmp_path / 'elsewhere'
-    assert train(path, '--force_yml', f'path:experiments_root={root}')[0] == 0
+    changes = (f'path:experiments_root={root}', 'logger:use_tb_logger=true')
+    assert train(path, '--force_yml', *changes)[0] == 0
     assert not (tmp_path / 'experiments').exists()
-    changes = (f'path:experiments_root={root}', 'train:total_iter=5')
+    assert not (tmp_path / 'tb_logger').exists()
+    assert list((root / 'tb_logger/gan_x4').iterdir())
+    changes = (*changes, 'train:total_iter=5')
     code, output = train(path, '--auto_resume', '--force_yml', *changes)
     assert code == 0, output
     assert iterations(output) == [5]

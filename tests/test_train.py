@@ -12,6 +12,7 @@ from torchvision.models import vgg
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.train import prepare
 
 TRAIN = ('-m', 'basicsr_ganzoo.train', '-opt')
 
@@ -182,12 +183,52 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(mistake, tmp_path, monkeypatc
     assert not (tmp_path / 'owned').exists()
 
 
-@pytest.mark.parametrize('entry', ['train:total_iter', 'trian:total_iter=6', '=6', 'name:x=6'])
-def test_a_wrong_force_yml_is_one_sentence(entry, tmp_path, capsys):
+FORCED = {
+    'no value': ('train:total_iter', "wants KEY:KEY=VALUE, such as train:total_iter=5000, got 'train:total_iter'"),
+    'no key': ('=6', "got '=6'"),
+    'an empty key': ('train::x=6', "got 'train::x=6'"),
+    'through text': ('name:x=6', "but name is 'gan_x4', which holds no keys, in 'name:x=6'"),
+    'through a number': ('train:total_iter:x=6', 'but train:total_iter is 4, which holds no keys'),
+    'through a list': ('train:optim_g:betas:0=6', 'but train:optim_g:betas is [0.9, 0.99], which holds no keys'),
+    'no YAML': ('train:optim_g:betas=[0.9', "the value of 'train:optim_g:betas=[0.9' is not YAML"),
+    'code': ('name=!!python/object/apply:os.system ["touch owned"]', 'is not YAML'),
+    'a new key that nobody reads': ('trian:total_iter=6', 'trian: nobody reads this key (did you mean train?)'),
+    'a slip in a new block': ('train:gan_weight_opt:type=GANWeightRmp', "nothing is registered as 'GANWeightRmp' (did"),
+}
+
+
+@pytest.mark.parametrize('mistake', FORCED)
+def test_a_wrong_force_yml_is_one_sentence(mistake, tmp_path, monkeypatch, capsys):
+    entry, expected = FORCED[mistake]
+    path = write_option_file(tmp_path)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        main(['train', '-opt', str(write_option_file(tmp_path)), '--force_yml', entry])
+        main(['train', '-opt', str(path), '--force_yml', entry])
     assert stopped.value.code == 1
-    assert repr(entry) in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / 'owned').exists()
+
+
+@pytest.mark.parametrize(
+    ('entry', 'keys', 'expected'),
+    [
+        ('train:gan_weight_opt:type=GANWeightRamp', ('train', 'gan_weight_opt'), {'type': 'GANWeightRamp'}),
+        ('val:keep_best={metric: psnr}', ('val', 'keep_best'), {'metric': 'psnr'}),
+        ('path:resume_state=~', ('path', 'resume_state'), None),
+        ('path:resume_state:deep=1', ('path', 'resume_state'), {'deep': 1}),  # an empty block becomes a mapping
+        ('train:ema_decay=0.5', ('train', 'ema_decay'), 0.5),
+        ('train:total_iter=7', ('train', 'total_iter'), 7),
+        ('train:channels_last=true', ('train', 'channels_last'), True),
+        ('train:optim_g:betas=[0, 0.9]', ('train', 'optim_g', 'betas'), [0, 0.9]),
+        ('name=a=b', ('name',), 'a=b'),
+    ],
+)
+def test_force_yml_sets_typed_values_and_new_keys_in_new_blocks(entry, keys, expected, tmp_path):
+    value, _ = prepare(write_option_file(tmp_path), [entry])
+    for key in keys:
+        value = value[key]
+    assert value == expected
+    assert type(value) is type(expected)
 
 
 def test_a_damaged_state_is_named(tmp_path, monkeypatch, capsys):

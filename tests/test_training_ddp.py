@@ -1,12 +1,14 @@
 """``ganzoo train`` in two processes, as torchrun starts them, on CPUs."""
 
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from _runs import output_of, paired, results, start_ranks, train, train_ranks, wait_for
+from _runs import free_port, output_of, paired, results, start, start_ranks, train, train_ranks, wait_for
 from _state import differences
 
 SGD = {'type': 'SGD', 'lr': 0.05}  # Adam would hide a gradient that is wrong by a factor
@@ -57,6 +59,11 @@ def test_they_take_total_iter_steps_and_say_what_a_step_is(two):
     assert 'iter:       7' not in output
 
 
+def test_what_both_find_is_said_by_the_first(two):
+    assert output_of(two[0]).count('warning: path.pretrain_network_g: a GAN from random weights') == 1
+    assert 'warning: ' not in (two[0].parent / 'output1.txt').read_text()
+
+
 def test_they_resume_to_the_same_bits(two, tmp_path):
     path = option_file(tmp_path)
     assert train_ranks(path, die_after=5)[0] == [9, 9]
@@ -65,6 +72,36 @@ def test_they_resume_to_the_same_bits(two, tmp_path):
     assert 'iter: 4.' in output
     assert 'not exactly' not in output
     assert differences(two[1], results(tmp_path, 6)) == []
+
+
+DAMAGES = {'missing': lambda file: file.unlink(), 'half': lambda file: file.write_bytes(file.read_bytes()[:500])}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_a_checkpoint_without_the_part_of_one_process_is_passed_over_by_all(damage, tmp_path):
+    path = option_file(tmp_path, total_iter=4, logger__save_checkpoint_freq=2)
+    assert train_ranks(path)[0] == [0, 0]
+    states = tmp_path / 'experiments/gan_x4/training_states'
+    DAMAGES[damage](states / '4.rank1')
+    given = ('--force_yml', f'path:resume_state={states}/4.state', 'train:total_iter=6')
+    codes, output = train_ranks(path, *given)
+    assert codes == [1, 1], output
+    assert f'error: {states}/4.state is damaged: ' in output
+    assert (tmp_path / 'output1.txt').read_text().count('error: ') == 0
+    codes, output = train_ranks(path, '--auto_resume')
+    assert codes == [0, 0], output
+    assert f'{states}/4.state is damaged: ' in output
+    assert '4.rank1' in output
+    assert 'iter: 2.' in output
+
+
+def test_with_another_number_of_processes_their_parts_do_not_matter(two, tmp_path):
+    path = Path(shutil.copytree(two[0].parent, tmp_path / 'copy')) / two[0].name
+    (path.parent / 'experiments/gan_x4/training_states/6.rank1').unlink()
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=7')
+    assert code == 0, output
+    assert 'iter: 6.' in output
+    assert 'not exactly as without a stop: processes was 2 and is 1' in output
 
 
 def test_another_number_of_processes_goes_on_and_is_said_to_be_inexact(tmp_path):
@@ -125,3 +162,57 @@ def test_a_generator_with_buffers_and_without_average_validates_without_a_hang(t
     codes, output = train_ranks(path)
     assert codes == [0, 0], output
     assert output.count('# psnr') == 2
+
+
+# ---------------------------------------------------------------- launchers
+
+
+@pytest.fixture
+def scontrol(tmp_path, monkeypatch):
+    """Slurm's command, which names the hosts of a list of nodes."""
+    command = tmp_path / 'bin/scontrol'
+    command.parent.mkdir()
+    command.write_text('#!/bin/sh\n[ "$*" = "show hostname node[3-4]" ] && printf "127.0.0.1\\n127.0.0.2\\n"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv('PATH', str(command.parent), prepend=os.pathsep)
+
+
+def in_slurm(path, rank, port):
+    """Start one of two processes as srun does."""
+    places = {'SLURM_PROCID': str(rank), 'SLURM_NTASKS': '2', 'SLURM_LOCALID': str(rank)}
+    flags = ('--launcher', 'slurm', '--force_yml', f'dist_params:port={port}')
+    return start(path, *flags, output=f'output{rank or ""}.txt', env={**places, 'SLURM_NODELIST': 'node[3-4]'})
+
+
+@pytest.mark.usefixtures('scontrol')
+def test_slurm_starts_two_processes_that_train_together(two, tmp_path):
+    path, port = option_file(tmp_path), free_port()
+    processes = [in_slurm(path, rank, port) for rank in range(2)]
+    for process in processes:
+        process.join(100)
+    assert [process.exitcode for process in processes] == [0, 0], output_of(path)
+    assert differences(two[1], results(tmp_path, 6)) == []
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'environment', 'expected'),
+    [
+        ('pytorch', {}, '--launcher pytorch belongs to torchrun: torchrun --nproc_per_node 2'),
+        ('slurm', {}, '--launcher slurm belongs to srun'),
+        ('slurm', {'SLURM_PROCID': '0', 'SLURM_NTASKS': '2', 'SLURM_NODELIST': 'n5'}, 'which hosts n5 are; use torchr'),
+    ],
+)
+@pytest.mark.usefixtures('scontrol')
+def test_a_launcher_that_has_started_nothing_is_one_sentence(launcher, environment, expected, tmp_path):
+    path = option_file(tmp_path)
+    process = start(path, '--launcher', launcher, env=environment)
+    process.join(60)
+    assert process.exitcode == 1
+    assert expected in output_of(path)
+    assert 'Traceback' not in output_of(path)
+
+
+@pytest.mark.parametrize('flag', ['--local_rank', '--local-rank'])
+def test_the_flag_of_old_launchers_is_taken_in_both_spellings(flag, tmp_path):
+    code, output = train(option_file(tmp_path, total_iter=1, val=None), f'{flag}=0')
+    assert code == 0, output

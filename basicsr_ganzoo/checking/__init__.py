@@ -42,11 +42,12 @@ def check_options(opt):
     Args:
         opt: the content of the file, as ``yaml.safe_load`` gives it; it is not changed.
     """
-    from basicsr_ganzoo.checking import blocks, files, games, keys, rules, shapes, speed, validating, values
+    from basicsr_ganzoo.checking import blocks, effects, files, games, keys, rules, shapes, speed, validating, values
 
     with _silent_basicsr():
         found = list(values.structure(opt))
-        for part in (keys, values, blocks, rules, validating, games, speed, shapes, files) if not found else ():
+        parts = (keys, values, blocks, rules, effects, validating, games, speed, shapes, files)
+        for part in parts if not found else ():
             found += part.check(opt, found) if part in (shapes, files) else part.check(opt)
     unique = list(dict.fromkeys(found))
     return sorted(unique, key=lambda finding: finding.level != 'error')

@@ -6,7 +6,8 @@ from pathlib import Path
 from basicsr_ganzoo import _vgg
 from basicsr_ganzoo._adversaries import HOMES
 from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.checking import error, get, paths, warning
+from basicsr_ganzoo.checking import error, get, warning
+from basicsr_ganzoo.checking.effects import perceptual_losses
 from basicsr_ganzoo.checking.values import is_number, is_positive
 from basicsr_ganzoo.content import further_losses
 from basicsr_ganzoo.degradations.kernels import check_same_preset
@@ -46,7 +47,7 @@ def _ldl(opt):
 
 def _schedule(opt):
     total, alone = get(opt, 'train.total_iter', 0), get(opt, 'train.net_d_init_iters', 0)
-    if isinstance(total, int) and isinstance(alone, int) and 0 < total <= alone:
+    if is_number(total) and is_number(alone) and 0 < total <= alone:
         yield error('train.net_d_init_iters', f'{alone} of {total} iterations: the generator would never train')
     warmup = get(opt, 'train.warmup_iter', -1)
     if is_number(total) and is_number(warmup) and warmup > total > 0:
@@ -130,17 +131,6 @@ def _effect(opt):
         yield error('train.gan_opt', f'{model} cannot pair logits; use model_type: GANZooModel, or pairing: plain')
     if model in (*STOCK_GANS, *STOCK_DEGRADING):
         yield from _unread(opt, model)
-    for key in _weighted(opt):
-        if get(opt, f'{key}.loss_weight') == 0:
-            yield warning(f'{key}.loss_weight', 'with a weight of 0 this loss has no effect')
-    block = get(opt, 'train.perceptual_opt')
-    if isinstance(block, dict) and not block.get('perceptual_weight', 1.0) and not block.get('style_weight', 0):
-        yield warning('train.perceptual_opt', 'with both weights 0 this loss has no effect')
-
-
-def _weighted(opt):
-    yield from ('train.pixel_opt', 'train.ldl_opt', *paths(opt, 'gan_opt'), *paths(opt, 'feature_matching_opt'))
-    yield from (f'train.{key}' for key in further_losses(get(opt, 'train', {})))
 
 
 def _unread(opt, model):
@@ -165,8 +155,7 @@ def _pretrained(opt):
 
 
 def _perceptual(opt):
-    if not get(opt, 'train.perceptual_opt') or get(opt, 'train.perceptual_opt.vgg_type', 'vgg19') != 'vgg19':
-        return
-    if not _vgg.is_here():
-        told = f'{_vgg.FILE} ({_vgg.SIZE}) will be fetched from {_vgg.URL}; offline, put it at {_vgg.PLACE}'
-        yield warning('train.perceptual_opt', told)
+    for key, block in perceptual_losses(opt).items():
+        if block.get('vgg_type', 'vgg19') == 'vgg19' and not _vgg.is_here():
+            told = f'{_vgg.FILE} ({_vgg.SIZE}) will be fetched from {_vgg.URL}; offline, put it at {_vgg.PLACE}'
+            yield warning(key, told)

@@ -24,10 +24,11 @@ def report_mistakes(function, *args):
     try:
         function(*args)
     except (DependencyError, OptionError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        if str(error):  # of several processes one speaks
+            print(f'error: {error}', file=sys.stderr)
         return 1
     except Stopped as stopped:
-        if str(stopped):  # of several processes one speaks
+        if str(stopped):
             print(stopped, file=sys.stderr)
         return stopped.code
     except ModuleNotFoundError as error:

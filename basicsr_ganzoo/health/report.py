@@ -188,6 +188,14 @@ class HealthReport:
                 self.told.add(key)
                 self._tell(*what, iteration - self.since[key])
 
+    @property
+    def status(self):
+        """``healthy``, or the newest of the warnings that hold, in two or three words; empty before the first look."""
+        if not self.told:
+            return 'healthy' if self.numbers else ''
+        suffix, name = max(self.told, key=self.since.get)
+        return f'{name}{_in_brackets(suffix)}'
+
     def _tell(self, rule, owner, numbers, iterations):
         told = sentence(rule, numbers, iterations, owner.block)
         get_root_logger().warning(f'health{_in_brackets(owner.suffix)}: {told}')

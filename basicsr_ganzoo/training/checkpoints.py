@@ -6,24 +6,35 @@ from basicsr_ganzoo._files import PART
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.checkpoints.files import read_file
 from basicsr_ganzoo.training import distributed
-from basicsr_ganzoo.training.state import load_file
+from basicsr_ganzoo.training.state import load_file, rank_file
+
+NEEDED = ('iter', 'epoch', 'optimizers', 'schedulers')
 
 
 def state_to_resume(opt):
     """The training state to go on from, the same in all processes, or None; its networks are set in ``opt['path']``.
 
+    With ``auto_resume`` it is the newest whole one of this run or, before there is one, ``path.resume_state``.
+
     Raises:
         OptionError: the state that was asked for, or each of those that were found, is damaged or not there.
     """
     paths = opt['path']
-    path = distributed.of_first(_newest_whole, opt) if opt['auto_resume'] else paths['resume_state']
+    path = paths['resume_state'] = distributed.of_first(_whole_path, opt)
     if not path:
-        paths['resume_state'] = None
         return None
-    paths['resume_state'] = str(path)
-    state = _whole(opt, path)
+    state = load_file(path)
     _take_networks(opt, path, state['iter'])
     return state
+
+
+def _whole_path(opt):
+    """The path of the state to go on from, which is whole, or None."""
+    path = _newest_whole(opt) if opt['auto_resume'] else None
+    if path or not opt['path']['resume_state']:
+        return path
+    _check_whole(opt, opt['path']['resume_state'])
+    return str(opt['path']['resume_state'])
 
 
 def states_in(folder):
@@ -38,7 +49,7 @@ def _newest_whole(opt):
     states = states_in(folder)
     for path in states:
         try:
-            _whole(opt, path)
+            _check_whole(opt, path)
         except OptionError as error:
             print(f'{error}; trying the state before')
             continue
@@ -46,21 +57,31 @@ def _newest_whole(opt):
         return str(path)
     if states:
         raise OptionError(f'each state in {folder} is damaged; start anew with --fresh, which sets this run aside')
-    print(f'nothing to resume in {folder}')
+    if not opt['path']['resume_state']:
+        print(f'nothing to resume in {folder}')
     return None
 
 
-def _whole(opt, path):
-    """The state, if it and the files of its networks are whole."""
+def _check_whole(opt, path):
+    """Raise ``OptionError`` unless the state, the files of its networks and the parts of other processes are whole.
+
+    With another number of processes these parts are of no use, and may be missing.
+    """
     state = load_file(path)
-    if not isinstance(state, dict) or 'iter' not in state:
-        raise OptionError(f'{path} is damaged: it is no training state')
-    for label in _labels(opt):
-        try:
-            read_file(_folder_of_networks(opt, path) / f'{label}_{state["iter"]}.pth')
-        except OptionError as error:
-            raise OptionError(f'{path} is damaged: {error}') from error
-    return state
+    if not (isinstance(state, dict) and set(NEEDED) <= set(state) and isinstance(state['iter'], int)):
+        raise OptionError(f'{path} is no training state: it lacks iter, epoch, optimizers or schedulers')
+    folder, iteration = _folder_of_networks(opt, path), state['iter']
+    try:
+        for label in _labels(opt):
+            read_file(folder / f'{label}_{iteration}.pth')
+        for rank in range(1, opt['world_size']) if _needs_parts(opt, state) else ():
+            load_file(rank_file(Path(path).parent, iteration, rank))
+    except OptionError as error:
+        raise OptionError(f'{path} is damaged: {error}') from error
+
+
+def _needs_parts(opt, state):
+    return 'rank' in state and (state.get('loop') or {}).get('processes') == opt['world_size']
 
 
 def _labels(opt):

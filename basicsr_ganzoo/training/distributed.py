@@ -1,10 +1,10 @@
 """Several processes: how they begin, and how they agree."""
 
 import os
+import subprocess
 from datetime import timedelta
 
 import torch
-from basicsr.utils import dist_util
 
 from basicsr_ganzoo._options import OptionError
 
@@ -14,29 +14,45 @@ PATIENCE = timedelta(hours=3)
 
 
 def start(launcher, dist_params=None):
-    """Join the processes that torchrun or slurm has started; over gloo where there is no GPU.
+    """Join the processes that torchrun or slurm has started; GPUs over nccl, CPUs over gloo.
+
+    Args:
+        launcher: ``pytorch`` or ``slurm``.
+        dist_params: ``port`` is that of slurm's first process, as in BasicSR.
 
     Raises:
         OptionError: nothing has started them.
     """
     if launcher == 'slurm':
-        return _start_slurm(dist_params or {})
-    if 'RANK' not in os.environ:
+        _take_over_from_slurm((dist_params or {}).get('port'))
+    elif 'RANK' not in os.environ:
         raise OptionError(f'--launcher pytorch belongs to torchrun: {TORCHRUN.format(2)}')
     if torch.cuda.is_available():
         local = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
         torch.cuda.set_device(local % torch.cuda.device_count())
-    backend = 'nccl' if torch.cuda.is_available() else 'gloo'
+    backend = 'cpu:gloo,cuda:nccl' if torch.cuda.is_available() else 'gloo'
     torch.distributed.init_process_group(backend, timeout=PATIENCE)
-    return None
 
 
-def _start_slurm(dist_params):
-    if 'SLURM_PROCID' not in os.environ:
+def _take_over_from_slurm(port):
+    """Set what torchrun sets, from what srun has set, as BasicSR's ``init_dist`` does."""
+    srun = os.environ
+    if 'SLURM_PROCID' not in srun:
         raise OptionError('--launcher slurm belongs to srun; without it, leave --launcher away')
-    if not torch.cuda.is_available():
-        raise OptionError('--launcher slurm needs GPUs; without them use torchrun and --launcher pytorch')
-    dist_util.init_dist('slurm', **dist_params)
+    port = port or srun.get('MASTER_PORT', 29500)
+    local = srun.get('SLURM_LOCALID', srun['SLURM_PROCID'])
+    places = {'RANK': srun['SLURM_PROCID'], 'WORLD_SIZE': srun['SLURM_NTASKS'], 'LOCAL_RANK': local}
+    srun.update({**places, 'MASTER_ADDR': _first_host(srun['SLURM_NODELIST']), 'MASTER_PORT': str(port)})
+
+
+def _first_host(nodes):
+    try:
+        hosts = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True).stdout.split()
+    except FileNotFoundError:
+        hosts = []
+    if not hosts:
+        raise OptionError(f'--launcher slurm: scontrol does not say which hosts {nodes} are; use torchrun instead')
+    return hosts[0]
 
 
 def stop():
@@ -51,22 +67,37 @@ def wait():
         torch.distributed.barrier()
 
 
-def agreed(value, device):
-    """The largest of a whole number of each process."""
+def agreed(value):
+    """The largest of a whole number of each process, which agree over gloo: no GPU has to be waited for."""
     if not _several():
         return value
-    numbers = torch.tensor(value, device=device)
+    numbers = torch.tensor(value)
     torch.distributed.all_reduce(numbers, torch.distributed.ReduceOp.MAX)
     return int(numbers)
 
 
 def of_first(function, *args):
-    """What ``function`` gives in the first process, in all of them; it is called there alone."""
+    """What ``function`` gives in the first process, in all of them; it is called there alone.
+
+    Raises:
+        OptionError: ``function`` has raised it in the first process, which alone has the message.
+    """
     if not _several():
         return function(*args)
-    box = [function(*args) if torch.distributed.get_rank() == 0 else None]
+    first = torch.distributed.get_rank() == 0
+    box = [_outcome(function, *args) if first else None]
     torch.distributed.broadcast_object_list(box)
-    return box[0]
+    result, message = box[0]
+    if message is not None:
+        raise OptionError(message if first else '')
+    return result
+
+
+def _outcome(function, *args):
+    try:
+        return function(*args), None
+    except OptionError as error:
+        return None, str(error)
 
 
 def is_lost(error):

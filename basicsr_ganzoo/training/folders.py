@@ -1,18 +1,17 @@
 """The folder of an experiment: made, or set aside with ``--fresh``; never taken from a run that is in it."""
 
+import itertools
 import os
 from pathlib import Path
 
 from basicsr.utils import get_time_str
-from basicsr.utils.dist_util import master_only
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.training.checkpoints import remove_parts, states_in
 
 
-@master_only
 def prepare(opt, fresh, resuming):
-    """Make the folders that the run writes to.
+    """Make the folders that the run writes to; for the first of several processes.
 
     Raises:
         OptionError: a run is in them, and nothing says that it is to go on or to be set aside.
@@ -22,10 +21,14 @@ def prepare(opt, fresh, resuming):
     if fresh:
         for folder in (home, board):
             _set_aside(folder)
-    elif not resuming:
+    elif resuming:
+        _refuse_to_go_back(opt, home)
+    else:
         _refuse_to_overwrite(opt, home)
     for name in ('models', 'training_states', 'visualization'):
         os.makedirs(paths[name], exist_ok=True)
+        if not os.access(paths[name], os.W_OK):  # better now than at the first save
+            raise OptionError(f'cannot write there: {paths[name]} is not writable')
     remove_parts(paths)
 
 
@@ -35,9 +38,25 @@ def _board(opt):
 
 def _set_aside(folder):
     if folder.exists():
-        new_name = folder.with_name(f'{folder.name}_archived_{get_time_str()}')
+        new_name = _free(folder.with_name(f'{folder.name}_archived_{get_time_str()}'))
         folder.rename(new_name)
         print(f'{folder} is now {new_name}')
+
+
+def _free(folder):
+    """A name that no folder has: two runs may be set aside in one second."""
+    names = itertools.chain([folder], (folder.with_name(f'{folder.name}_{number}') for number in itertools.count(2)))
+    return next(name for name in names if not name.exists())
+
+
+def _refuse_to_go_back(opt, home):
+    """A run that goes on from elsewhere, or from an earlier state, would write over what is there."""
+    states, resumed = states_in(opt['path']['training_states']), Path(opt['path']['resume_state'])
+    if states and not opt['auto_resume'] and not resumed.samefile(states[0]):
+        raise OptionError(
+            f'{home} holds a run up to iteration {states[0].stem}, over which one from {resumed} would write; change '
+            'name to go on from there in a folder of its own, or go on with --auto_resume'
+        )
 
 
 def _refuse_to_overwrite(opt, home):

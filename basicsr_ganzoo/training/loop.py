@@ -11,6 +11,7 @@ from basicsr_ganzoo.training import distributed
 from basicsr_ganzoo.training.checkpoints import remove_old
 from basicsr_ganzoo.training.console import progress_bar
 from basicsr_ganzoo.training.signals import BrokenOff, Stopped, StopRequest, UntilAsked
+from basicsr_ganzoo.training.whole_checkpoint import WholeCheckpoint
 
 #: after so many iterations the mean times count, and a share of waiting above this is worth a word
 SETTLED, WAITS = 200, 0.2
@@ -48,7 +49,7 @@ class Loop:
         """
         begun = time.time()
         batches = self.data.batches(self.start, max(self.total - self.iteration, 0))
-        with self.stop, self._bar() as self.show:
+        with self.stop, self._bar() as self.display:
             if self.iteration:  # a stop came between the checkpoint and the validation, perhaps
                 self._validate_if_due()
             for batch in batches:
@@ -75,13 +76,17 @@ class Loop:
             self.messages.reset_start_time()
         if self._is_due(self.opt['logger']['print_freq']):
             self._log()
-        self.show(self.iteration, self.step_timer.get_avg_time(), self.data_timer.get_avg_time())
+        self.display.step(self.iteration, self.step_timer.get_avg_time(), self.data_timer.get_avg_time())
+        health = getattr(self.model, 'health', None)
+        self.display.verdict = health.status if health else ''
 
     def _log(self):
         times = {'time': self.step_timer.get_avg_time(), 'data_time': self.data_timer.get_avg_time()}
         rates = {'lrs': self.model.get_current_learning_rate()}
         place = {'epoch': self._epoch, 'iter': self.iteration}
-        self.messages({**place, **rates, **times, **self.model.get_current_log()})
+        log = self.model.get_current_log()
+        self.messages({**place, **rates, **times, **log})
+        self.display.log = log
         self._warn_of_waiting(times['data_time'] / max(times['time'], 1e-9))
 
     def _warn_of_waiting(self, share):
@@ -95,7 +100,7 @@ class Loop:
 
     def _leave_if_asked(self):
         """Save and raise ``Stopped`` if a signal came to one of the processes."""
-        number = distributed.agreed(self.stop.number, self.model.device)
+        number = distributed.agreed(self.stop.number)
         if number:
             if self.saved != self.iteration:
                 self._save()
@@ -118,11 +123,15 @@ class Loop:
         place = self.start.after(self.iteration - self.first)
         self.model.loop_state = {'epoch': place.epoch, 'batch': place.batch, **self.data.identity()}
         self.logger.info('Saving models and training states.')
-        self.model.save(self._epoch, self.iteration)
+        self._save_whole(self._epoch, self.iteration)
         self.saved = self.iteration
         keep = self.opt['logger'].get('keep_last')
         if keep and self.opt['rank'] == 0:
             remove_old(self.opt['path'], self.iteration, keep)
+
+    def _save_whole(self, epoch, iteration):
+        with WholeCheckpoint(getattr(self.model, 'loop_state', None)):
+            self.model.save(epoch, iteration)
 
     def _validate(self):
         """Validate in the first process alone, for which its generator must not wait for those of the others.
@@ -139,6 +148,7 @@ class Loop:
         finally:
             self.model.net_g = wrapped
         self.validated = self.iteration
+        self.display.metrics = getattr(self.model, 'metric_results', {})
         self._leave_if_asked()
 
     def _finish(self, begun):
@@ -147,7 +157,7 @@ class Loop:
         consumed = datetime.timedelta(seconds=int(time.time() - begun))
         self.logger.info(f'End of training. Time consumed: {consumed}')
         self.logger.info('Save the latest model.')
-        self.model.save(epoch=-1, current_iter=-1)
+        self._save_whole(-1, -1)
         if self.opt.get('val') and self.validated != self.iteration:
             self._validate()
 

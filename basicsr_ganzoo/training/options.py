@@ -60,6 +60,8 @@ def _complete_paths(opt, root):
             paths[key] = os.path.expanduser(value)
     paths.setdefault('resume_state', None)
     experiments = os.path.expanduser(paths.get('experiments_root') or 'experiments')
+    if paths.get('experiments_root'):
+        opt['root_path'] = os.path.join(root, experiments)  # below which BasicSR has tb_logger
     home = os.path.join(root, experiments, opt['name'])
     folders = {name: os.path.join(home, name) for name in ('models', 'training_states', 'visualization')}
     paths.update(folders, experiments_root=home, log=home)

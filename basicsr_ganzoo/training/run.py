@@ -1,18 +1,18 @@
 """A training from its options to its end: folders, log, data, model, resuming, and the loop."""
 
-import logging
 import os
+import traceback
 
 import torch
 from basicsr.models import build_model
-from basicsr.train import init_tb_loggers
-from basicsr.utils import get_env_info, get_root_logger, get_time_str
-from basicsr.utils.options import copy_opt_file, dict2str
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.training import distributed, folders, options
 from basicsr_ganzoo.training.checkpoints import state_to_resume
+from basicsr_ganzoo.training.heap import keep_freed_memory
+from basicsr_ganzoo.training.introduction import introduction
 from basicsr_ganzoo.training.loaders import TrainingData, validation_loaders
+from basicsr_ganzoo.training.logs import logs
 from basicsr_ganzoo.training.loop import Loop
 from basicsr_ganzoo.training.signals import Stopped
 from basicsr_ganzoo.training.state import load_file, rank_file
@@ -31,44 +31,38 @@ def train(opt, args, root):
     except Stopped:
         distributed.stop()
         raise
-    except RuntimeError as error:
-        if not distributed.is_lost(error):
+    except Exception as error:
+        _let_workers_end(error)
+        if not (isinstance(error, RuntimeError) and distributed.is_lost(error)):
             raise
         raise OptionError(
-            'another of the processes has ended, and its message says why; go on from the last checkpoint with '
-            '--auto_resume'
+            'another of the processes has ended, and its message, if it left one, says why; go on from the last '
+            'checkpoint with --auto_resume'
         ) from error
     distributed.stop()
 
 
+def _let_workers_end(error):
+    """Drop the data loaders that the frames of an error hold; Python would wait at its end for their workers."""
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
+
+
 def _train(opt, args):
     torch.backends.cudnn.benchmark = True
+    if not opt['num_gpu']:
+        keep_freed_memory()
     state = state_to_resume(opt)
     options.seed(opt, ((state or {}).get('loop') or {}).get('seed'))
-    folders.prepare(opt, args.fresh, state is not None)
-    distributed.wait()
-    logger, tb_logger = _begin_log(opt, args.opt)
-    try:
+    distributed.of_first(folders.prepare, opt, args.fresh, state is not None)
+    with logs(opt, args.opt) as (logger, tb_logger):
         data, validation = TrainingData(opt), validation_loaders(opt, logger)
         model = build_model(opt)
         iteration, start = _resume(opt, model, data, state, logger) if state else (0, data.start())
-        _introduce(opt, data, iteration, logger)
+        if opt['rank'] == 0:
+            logger.info(introduction(opt, model, data, iteration))
         Loop(opt, model, data, validation, tb_logger, iteration, start).run()
-    finally:
-        if tb_logger:
-            tb_logger.close()
-
-
-def _begin_log(opt, option_file):
-    copy_opt_file(option_file, opt['path']['experiments_root'])
-    log_file = os.path.join(opt['path']['log'], f'train_{opt["name"]}_{get_time_str()}.log')
-    logger = get_root_logger(logger_name='basicsr', log_level=logging.INFO, log_file=log_file)
-    logger.info(get_env_info())
-    logger.info(dict2str(opt))
-    try:
-        return logger, init_tb_loggers(opt)
-    except (AssertionError, ImportError) as error:
-        raise OptionError(f'logger: {error}; correct use_tb_logger or wandb, or install what is missing') from error
 
 
 def _resume(opt, model, data, state, logger):
@@ -77,6 +71,8 @@ def _resume(opt, model, data, state, logger):
     logger.info(f'Resuming training from epoch: {state["epoch"]}, iter: {iteration}.')
     try:
         model.resume_training(state)
+    except OptionError:
+        raise
     except (AssertionError, KeyError, ValueError) as error:
         raise OptionError(
             f'{opt["path"]["resume_state"]} does not fit the option file ({error}); put its optimizers and schedulers '
@@ -84,35 +80,28 @@ def _resume(opt, model, data, state, logger):
         ) from error
     saved, now = state.get('loop'), data.identity()
     changed = [key for key in now if saved and saved[key] != now[key]]
-    part = None if changed or not saved else _part_of_rank(opt, state)
-    if not part:
+    steady = saved and not changed
+    part = _part_of_rank(opt, model, state) if steady else None
+    if part:
+        model.resume_rank(part)
+    else:
         _say_inexact(saved, now, changed, logger)
-        return iteration, data.start(state['epoch'])
-    model.resume_rank(part)
-    return iteration, data.start(saved['epoch'], saved['batch'])
+    return iteration, data.start(saved['epoch'], saved['batch']) if steady else data.start(state['epoch'])
 
 
-def _part_of_rank(opt, state):
+def _part_of_rank(opt, model, state):
+    """What this process has for itself, or None for models of BasicSR's, which have nothing."""
+    if not ('rank' in state and hasattr(model, 'resume_rank')):
+        return None
     if opt['rank'] == 0:
         return state['rank']
     return load_file(rank_file(os.path.dirname(opt['path']['resume_state']), state['iter'], opt['rank']))
 
 
 def _say_inexact(saved, now, changed, logger):
-    told = ', '.join(f'{key} was {saved[key]} and is {now[key]}' for key in changed)
-    why = told or 'the state has no random numbers and no place among the pictures, as those of BasicSR'
-    logger.warning(f'going on, but not exactly as without a stop: {why}; the epoch begins anew')
-
-
-def _introduce(opt, data, iteration, logger):
-    """What is about to happen, in a few lines."""
-    device = torch.cuda.get_device_name() if opt['num_gpu'] else 'the CPU'
-    total, world_size = opt['train']['total_iter'], opt['world_size']
-    rest = f'iterations {iteration + 1:,} to {total:,}' if iteration < total else f'all {total:,} iterations are done'
-    logger.info(
-        f'Training on {device}: {len(data.dataset)} pictures, {rest}, {data.per_epoch} in an epoch.'
-        f'\n\tBatch size per gpu: {data.batch_size}'
-        f'\n\tWorld size (gpu number): {world_size}'
-        f'\n\tPictures in a step: {data.whole_batch}'
-        f'\n\tWriting to: {opt["path"]["experiments_root"]}'
-    )
+    why = ', '.join(f'{key} was {saved[key]} and is {now[key]}' for key in changed)
+    if not saved:
+        why = 'the state has no random numbers and no place among the pictures, as those of BasicSR'
+    anew = '; the epoch begins anew' if why else ''
+    why = why or "the random numbers of BasicSR's models are not saved, so that what they draw themselves is drawn anew"
+    logger.warning(f'going on, but not exactly as without a stop: {why}{anew}')

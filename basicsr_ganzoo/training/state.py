@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.checkpoints.files import read_file
 
 
 def random_states(device):
@@ -48,11 +49,12 @@ def load_file(path):
     """Read a file of a checkpoint to the CPU, without running code that may be in it.
 
     Raises:
-        OptionError: it is not there, or damaged.
+        OptionError: it is not there, cannot be read, or is damaged.
     """
     if not Path(path).is_file():
         raise OptionError(f'there is no {path}')
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # bytes that are no checkpoint can raise nearly anything
-        raise OptionError(f'{path} is damaged: {" ".join(str(error).split())[:200]}') from error
+        return read_file(path)
+    except OptionError as error:
+        reason = str(error).removeprefix(f'{path} ')
+        raise OptionError(error if reason.startswith('cannot') else f'{path} is damaged: it {reason}') from error
