@@ -79,10 +79,21 @@ class Precision:
         (gradient,) = torch.autograd.grad(self._scaled(loss), image, retain_graph=retain_graph)
         return gradient if self.scale == 1 else gradient / self.scale
 
-    def backward(self, loss, share, parameters):
-        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows."""
-        loss = loss if share == 1 else loss * share
-        torch.autograd.backward(self._scaled(loss), inputs=parameters)
+    def backward(self, loss, share, parameters, through=()):
+        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows.
+
+        Args:
+            through: lists of tensors through which alone the loss depends on the parameters. The graph behind a list is
+                gone before the next one's, and gradients are added in place, which takes less memory.
+        """
+        loss = self._scaled(loss if share == 1 else loss * share)
+        if not through:
+            torch.autograd.backward(loss, inputs=parameters)
+            return
+        heads = [head for part in through for head in part]
+        gradients = iter(torch.autograd.grad(loss, heads, materialize_grads=True))
+        for part in through:
+            torch.autograd.backward(part, [next(gradients) for _ in part], inputs=parameters)
 
     def unscale(self, parameters):
         """Take the scale out of the gradients that lie at ``parameters``."""
