@@ -198,20 +198,24 @@ class Adversary:
         real, fake = self._view(real, shown)
         (real_pred, real_maps), (fake_pred, fake_maps) = self._ask(real, exact), self._ask(fake, exact)
         step = DiscStep(functools.partial(self.logits, exact=exact), real, fake, real_pred, fake_pred, iteration)
-        gradient, log = self._g_game(step, real_maps, fake_maps, shown) if train_g else (None, {})
-        if probe:
-            log['r1'] = self._r1(real_pred, real)
+        log = {'r1': self._r1(real_pred, real)} if probe else {}
         log['l_d_real'], log['l_d_fake'] = self.loss.d_loss(real_pred, fake_pred)
         self._observe_game(log, real_pred, fake_pred)
-        if self.learns:
+        # Several processes exchange the gradients after one backward pass, and charges have graphs of their own.
+        by_parts = self.learns and not due and not hasattr(self.net_d, 'no_sync')
+        parts = self._d_game_by_parts(log, share, real_pred, fake_pred) if by_parts else iter(())
+        next(parts, None)  # real's graph is gone before G's game needs memory
+        gradient, log_g = self._g_game(step, real_maps, fake_maps, shown) if train_g else (None, {})
+        next(parts, None)
+        if self.learns and not by_parts:
             charges = self._charge(due, step, log)
-            total = sum([log['l_d_real'], log['l_d_fake'], *charges])
-            # Several processes exchange the gradients after one backward pass, and charges have graphs of their own.
-            whole = due or hasattr(self.net_d, 'no_sync')
-            through = () if whole else (as_list(real_pred), as_list(fake_pred))
             # Naming the inputs spares the gradient at the image, which D's game has no use for.
-            self.precision.backward(total, share, self.parameters, through)
-        return gradient, log
+            self.precision.backward(sum([log['l_d_real'], log['l_d_fake'], *charges]), share, self.parameters)
+        return gradient, {**log_g, **log}
+
+    def _d_game_by_parts(self, log, share, *predictions):
+        heads = [as_list(prediction) for prediction in predictions]
+        return self.precision.backward_by_parts(log['l_d_real'] + log['l_d_fake'], share, self.parameters, heads)
 
     def _play_apart(self, probe, real, fake, train_g, iteration, share):
         """The graph of D's answer to real is gone before it is asked about fake."""

@@ -79,21 +79,23 @@ class Precision:
         (gradient,) = torch.autograd.grad(self._scaled(loss), image, retain_graph=retain_graph)
         return gradient if self.scale == 1 else gradient / self.scale
 
-    def backward(self, loss, share, parameters, through=()):
-        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows.
+    def backward(self, loss, share, parameters):
+        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows."""
+        torch.autograd.backward(self._scaled(loss if share == 1 else loss * share), inputs=parameters)
+
+    def backward_by_parts(self, loss, share, parameters, parts):
+        """As :meth:`backward`, but through one part of the graph at each ``next`` of the iterator that this gives.
+
+        The graph behind a part is gone before the next one's, and gradients are added in place: that takes less memory.
 
         Args:
-            through: lists of tensors through which alone the loss depends on the parameters. The graph behind a list is
-                gone before the next one's, and gradients are added in place, which takes less memory.
+            parts: lists of tensors through which alone the loss depends on the parameters.
         """
         loss = self._scaled(loss if share == 1 else loss * share)
-        if not through:
-            torch.autograd.backward(loss, inputs=parameters)
-            return
-        heads = [head for part in through for head in part]
-        gradients = iter(torch.autograd.grad(loss, heads, materialize_grads=True))
-        for part in through:
+        gradients = iter(torch.autograd.grad(loss, [head for part in parts for head in part], materialize_grads=True))
+        for part in parts:
             torch.autograd.backward(part, [next(gradients) for _ in part], inputs=parameters)
+            yield
 
     def unscale(self, parameters):
         """Take the scale out of the gradients that lie at ``parameters``."""

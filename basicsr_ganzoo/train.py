@@ -76,11 +76,26 @@ def prepare(path, force_yml=None):
 
     opt = read_options(path)
     _force_yml.apply(force_yml, opt)
+    _leave_out_emptied(opt)
     _registry.import_submodules()
     from basicsr_ganzoo.checking import check_options
 
     import_plugins(opt.get('imports') or [], Path(path).parent)
     return opt, check_options(opt)
+
+
+def _leave_out_emptied(opt):
+    """Of data sets, ``train`` and ``val`` what is null, as by ``--force_yml datasets:val=null``, is not given."""
+    if isinstance(opt.get('datasets'), dict):
+        opt['datasets'] = {name: block for name, block in opt['datasets'].items() if block is not None}
+    for key in ('train', 'val'):
+        opt.update({key: _without_nulls(opt[key])} if key in opt else {})
+
+
+def _without_nulls(value):
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_nulls(item) for key, item in value.items() if item is not None}
 
 
 def read_options(path):

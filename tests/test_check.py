@@ -295,6 +295,15 @@ def test_force_yml_can_mend_the_file(tmp_path, monkeypatch, capsys):
     assert not stopped.value.code, capsys.readouterr().err
 
 
+@pytest.mark.parametrize('key', ['datasets:val', 'val:metrics:psnr', 'train:ema_decay', 'train:pixel_opt:loss_weight'])
+def test_what_is_null_is_not_given(key, tmp_path, monkeypatch, capsys):
+    path = write_option_file(tmp_path, total_iter=1)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(['train', '-opt', str(path), '--force_yml', f'{key}=null'])
+    assert not stopped.value.code, capsys.readouterr().err
+
+
 def generator(**kwargs):
     return RRDBNet(3, 3, num_feat=8, num_grow_ch=4, **{'num_block': 2, **kwargs})
 

@@ -69,14 +69,18 @@ def test_with_one_graph_at_a_time_the_step_is_that_of_both_together(more, monkey
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
 
 
+def all_at_once(self, loss, share, parameters, parts):
+    yield
+    self.backward(loss, share, parameters)
+    yield
+
+
 @pytest.mark.parametrize('more', [{}, {'network_d': {'type': 'MultiScalePatchGANDiscriminator', 'num_layers': 1}}])
-def test_ds_gradients_of_real_and_fake_are_added_one_after_the_other_which_takes_less_memory(more, monkeypatch):
+def test_d_plays_with_real_before_gs_game_and_with_fake_after_it_which_takes_less_memory(more, monkeypatch):
     opt = model_opt(gan_opt={'type': 'RaGANLoss'}, **{'network_d': LARGE_D | {'norm': 'none'}, **more})
-    batch, backward = next(batches(1, 64)), Precision.backward
-    peaks, gradients = [], []
-    for one_by_one in (True, False):
-        if not one_by_one:
-            monkeypatch.setattr(Precision, 'backward', lambda *args: backward(*args[:4]))
+    batch, peaks, gradients = next(batches(1, 64)), [], []
+    for way in (Precision.backward_by_parts, all_at_once):
+        monkeypatch.setattr(Precision, 'backward_by_parts', way)
         with LiveBytes() as live:
             found, _ = gradients_of_a_step(opt, batch)
         peaks.append(live.peak)
