@@ -175,6 +175,15 @@ def test_the_cost_of_a_step_is_told_without_compiling(log):
 
 
 @apart
+def test_what_d_thinks_of_validation_pictures_is_not_compiled():
+    model, _ = trained(TRACED, network_d=PATCH_D)
+    compiled = model.precision.compiler.compiled
+    with torch.no_grad():
+        model.adversaries['net_d'].judge(*torch.rand(2, 1, 3, 40, 40))
+    assert model.precision.compiler.compiled == compiled > 0
+
+
+@apart
 def test_that_penalties_are_not_compiled_is_said_once(log):
     trained(TRACED, 4, network_d=PATCH_D, d_reg_opt=R1)
     assert sum('cannot be differentiated twice' in message for _, message in log()) == 1
