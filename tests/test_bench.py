@@ -30,6 +30,11 @@ class FlatDiscriminator(torch.nn.Conv2d):
         super().__init__(3, 1, 3)
 """
 
+FAILS = """
+    def forward(self, image):
+        raise {}('no more' + chr(10) + 'bytes')
+"""
+
 
 def option_file(folder, **changes):
     return write_option_file(folder, train__perceptual_opt=PERCEPTUAL, **changes)
@@ -117,8 +122,23 @@ def test_a_contestant_whose_process_ends_is_one_sentence(tmp_path, monkeypatch):
     """As one that the system kills because it has no memory left."""
     monkeypatch.setattr(apart.Apart, 'take_timed_step', lambda self: (self.end(), self._receive()))
     opt = yaml.safe_load(write_option_file(tmp_path).read_text())
-    with pytest.raises(OptionError, match='the process of ours has ended with code -15; if its memory was too small'):
+    with pytest.raises(OptionError, match='the process of ours has ended with code -15; if the memory was too small'):
         race.run(opt, steps=1)
+
+
+@pytest.mark.parametrize(
+    ('error', 'told'),
+    {
+        'MemoryError': r'ours: the memory is too small; take a smaller batch: .* \(no more bytes\)',
+        'RuntimeError': 'the process of ours has ended with code 1; the reason is above',
+    }.items(),
+)
+def test_an_error_in_a_contestant_is_one_sentence(error, told, tmp_path):
+    (tmp_path / 'zoo.py').write_text(OWN_DISCRIMINATOR + FAILS.format(error))
+    path = write_option_file(tmp_path, network_d={'type': 'FlatDiscriminator'}, train__gan_opt=VANILLA)
+    opt = yaml.safe_load(path.read_text()) | {'imports': ['zoo.py']}
+    with pytest.raises(OptionError, match=told):
+        race.run(opt, steps=1, folder=tmp_path)
 
 
 def test_a_contestant_knows_what_the_option_file_imports(tmp_path, capsys):
@@ -262,7 +282,7 @@ def test_the_table_of_data_says_what_was_loaded_and_which_crops_basicsr_makes(tm
         (['--data', '--against', 'plain'], 'leave --against plain, --amp'),
         (['--data', '--amp', 'bf16'], 'leave --against plain, --amp'),
         (['--data', '--force_yml', 'datasets:train:dataroot_gt=gone'], 'dataroot_gt: there is no folder gone'),
-        (['--data', '--force_yml', 'datasets:tran:gt_size=32'], '--force_yml wants KEY:KEY=VALUE'),
+        (['--data', '--force_yml', 'datasets:tran:gt_size=32'], 'datasets.tran: training knows train'),
         (
             ['--data', '--force_yml', 'datasets:train:type=PairedImageDataset'],
             'datasets:train:type=PairedFolder',

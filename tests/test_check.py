@@ -352,6 +352,13 @@ PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 1}}
             {'logger__save_checkpoint_freq': 5},
             'logger.save_checkpoint_freq: 5 is more than total_iter 4, so that nothing is saved before the end',
         ),
+        (
+            {
+                'val__metrics': {'niqe': {'type': 'calculate_niqe', 'crop_border': 4}},
+                'val__keep_best': {'metric': 'niqe'},
+            },
+            'val.keep_best.better: of calculate_niqe a lower value is better, so that the worst would be kept',
+        ),
         ({'logger__print_freq': 5}, 'logger.print_freq: 5 is more than total_iter 4, so that the log never tells'),
         (
             {'train__perceptual_opt': {**PERCEPTUAL, 'perceptual_weight': 0}},

@@ -15,6 +15,7 @@ from torch._dynamo.backends.common import aot_autograd
 from basicsr_ganzoo import compiling
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.bench import stand_ins
+from basicsr_ganzoo.step_cost import step_cost
 from basicsr_ganzoo.train import prepare
 
 VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 0.1}
@@ -163,6 +164,23 @@ def test_a_network_that_refuses_an_image_says_so_itself(log):
     with pytest.raises(OptionError, match='PatchGANDiscriminator needs H and W'):
         trained(TRACED, network_d=PATCH_D | {'num_layers': 5})
     assert 'WARNING' not in [level for level, _ in log()]
+
+
+@apart
+def test_the_cost_of_a_step_is_told_without_compiling(log):
+    model = build_model(model_opt(gan_opt=VANILLA, network_d=PATCH_D, d_reg_opt=R1, compile=True))
+    log_before = len(log())
+    assert None not in step_cost(model, 64).values()
+    assert log()[log_before:] == []
+
+
+@apart
+def test_what_d_thinks_of_validation_pictures_is_not_compiled():
+    model, _ = trained(TRACED, network_d=PATCH_D)
+    compiled = model.precision.compiler.compiled
+    with torch.no_grad():
+        model.adversaries['net_d'].judge(*torch.rand(2, 1, 3, 40, 40))
+    assert model.precision.compiler.compiled == compiled > 0
 
 
 @apart

@@ -6,6 +6,8 @@ import logging
 import os
 import pickle
 import random
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -397,6 +399,41 @@ def test_a_damaged_upper_part_is_left_to_the_decoder_to_judge(place):
     content[place] ^= 255
     content = bytes(content)
     assert UndecodedPicture(content, 'x.png').png.upper_part(50) == content
+
+
+def chunk(kind, data):
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(data, zlib.crc32(kind)))
+
+
+def png_of(rows, size=(40, 30), between=b'', header_crc=None):
+    """A PNG of 8-bit RGB: its rows in two chunks, with ``between`` between them."""
+    header, data = chunk(b'IHDR', struct.pack('>IIBBBBB', *size, 8, 2, 0, 0, 0)), zlib.compress(rows)
+    header = header[:-4] + header_crc if header_crc else header
+    half = len(data) // 2
+    parts = header, chunk(b'IDAT', data[:half]), between, chunk(b'IDAT', data[half:]), chunk(b'IEND', b'')
+    return b'\x89PNG\r\n\x1a\n' + b''.join(parts)
+
+
+ROWS = b''.join(b'\0' + bytes((x * y) % 251 for x in range(120)) for y in range(30))
+INVALID = {
+    'a damaged header': png_of(ROWS, header_crc=b'oops'),
+    'a chunk between the rows': png_of(ROWS, between=chunk(b'tEXt', b'a\0b')),
+    'sides that no picture has': png_of(bytes(2**20), (2**31 - 1, 2**31 - 1)),
+    'more pixels than OpenCV takes': png_of(bytes(2**20), (2**19, 2**12)),
+}
+
+
+@pytest.mark.parametrize('case', INVALID)
+def test_a_part_of_an_invalid_png_is_refused_as_the_whole_is(case):
+    assert np.array_equal(UndecodedPicture(png_of(ROWS), 'x.png')[:28], decode(png_of(ROWS), 'x.png')[:28])
+    expected = message_of(decode, INVALID[case], 'x.png')
+    assert message_of(lambda: UndecodedPicture(INVALID[case], 'x.png')[:28, :5]) == expected
+
+
+def test_a_key_that_an_lmdb_lacks_is_named(tmp_path):
+    root = write_lmdb(tmp_path / 'gt.lmdb', {'a': (64, 64)})
+    (tmp_path / 'gt.lmdb/meta_info.txt').write_text('b.png (64,64,3) 1\n')
+    assert message_of(gt_dataset(root).__getitem__, 0) == 'b is empty'
 
 
 def test_many_broken_pictures_are_counted_and_the_first_are_named(tmp_path):

@@ -1,5 +1,6 @@
 """``ganzoo export``: the averaged generator alone, as .pth, .safetensors and ONNX."""
 
+import os
 import sys
 
 import numpy as np
@@ -70,6 +71,14 @@ def test_an_exported_file_does_in_spandrel_and_upscale_what_the_network_does(nam
     assert torch.equal(upscaling.upscale_tensor(upscaling.load_generator(tmp_path / name), image), expected.clamp(0, 1))
     spandrels = ModelLoader(device='cpu').load_from_file(tmp_path / name).eval()
     assert torch.equal(spandrels(image).detach(), expected.clamp(0, 1))
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='there are no such permissions')
+def test_an_exported_file_may_be_read_by_those_who_may_read_any_new_file(checkpoint, tmp_path, capsys):
+    for name in ('x.pth', 'x.safetensors'):
+        assert export(capsys, checkpoint[0], '-o', tmp_path / name)[0] == 0
+    (tmp_path / 'new').touch()
+    assert len({(tmp_path / name).stat().st_mode for name in ('new', 'x.pth', 'x.safetensors')}) == 1
 
 
 def test_without_an_average_the_plain_weights_keep_their_key(checkpoint, tmp_path, capsys):

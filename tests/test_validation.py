@@ -1,6 +1,7 @@
 """Validation: tiles, data sets with gt and without, and what it leaves behind."""
 
 import logging
+import math
 from types import SimpleNamespace
 
 import cv2
@@ -73,6 +74,20 @@ def test_tiles_of_an_odd_side_suit_a_network_that_unshuffles_pixels(tile):
     image = torch.rand(1, 3, 100, 90, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(in_tiles(net, image, tile), net(image), rtol=1e-4, atol=1e-5)
+
+
+def test_niqe_of_flat_pictures_has_no_value_and_ends_nothing(caplog):
+    logging.getLogger('basicsr').addHandler(caplog.handler)
+    model = build(val={'metrics': PSNR | NIQE})
+    for parameter in model.net_g_ema.parameters():
+        parameter.zero_()
+    model.validation(Loader(pictures()), 1, None)
+    assert math.isnan(model.metric_results['niqe'])
+    assert not math.isnan(model.metric_results['psnr'])
+    told = 'niqe has no value for 2 of 2 pictures, which are too flat or too small for it'
+    assert [record.getMessage() for record in caplog.records if 'niqe has' in record.getMessage()] == [
+        f'Validation held_out: {told}'
+    ]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no GPU')

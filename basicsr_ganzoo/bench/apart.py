@@ -13,6 +13,8 @@ import torch
 
 from basicsr_ganzoo._options import OptionError
 
+SMALLER = 'take a smaller batch: --force_yml datasets:train:batch_size_per_gpu=1'
+
 
 class Apart:
     """A contestant in another process, which takes a step when it is told to.
@@ -30,7 +32,8 @@ class Apart:
         self._pipe, theirs = context.Pipe()
         arguments = (theirs, name, options, imports, keeps_memory, torch.get_num_threads())
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
+        with _deaf_to_the_keyboard():
+            self._process.start()
         theirs.close()
 
     def wait(self):
@@ -61,10 +64,9 @@ class Apart:
             kind, content = self._pipe.recv()
         except EOFError:
             self._process.join()
-            raise OptionError(
-                f'the process of {self.name} has ended with code {self._process.exitcode}; if its memory was too '
-                'small, take a smaller batch: --force_yml datasets:train:batch_size_per_gpu=1'
-            ) from None
+            code = self._process.exitcode
+            why = 'the reason is above' if code == 1 else f'if the memory was too small, {SMALLER}'
+            raise OptionError(f'the process of {self.name} has ended with code {code}; {why}') from None
         if kind == 'mistake':
             raise OptionError(content)
         return content
@@ -72,7 +74,6 @@ class Apart:
 
 def _serve(pipe, name, options, imports, keeps_memory, threads):
     """The other process: build the contestant, then do as it is told."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
     torch.set_num_threads(threads)
     if keeps_memory:
         from basicsr_ganzoo.training.heap import keep_freed_memory
@@ -89,8 +90,21 @@ def _serve(pipe, name, options, imports, keeps_memory, threads):
         pipe.send(('result', _record(contestant)))
     except OptionError as error:
         pipe.send(('mistake', str(error)))
-    except EOFError:  # the first process is gone
+    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+        told = ' '.join(str(error).split())
+        pipe.send(('mistake', f'{name}: the memory is too small; {SMALLER} ({told})'))
+    except (EOFError, ConnectionError):  # the first process is gone
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _deaf_to_the_keyboard():
+    """A process that is started inside ``with`` is left to the first one to end, from its first moment on."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _enter(name, options, imports, folder):

@@ -4,7 +4,9 @@ from importlib.util import find_spec
 
 from basicsr_ganzoo._options import did_you_mean
 from basicsr_ganzoo._registry import entries
-from basicsr_ganzoo.checking import error, get
+from basicsr_ganzoo.checking import error, get, warning
+
+LOWER_IS_BETTER = ('calculate_niqe', 'calculate_lpips', 'calculate_dists')
 
 
 def check(opt):
@@ -29,3 +31,8 @@ def _best(opt):
             'val.keep_best.metric',
             f'it needs to be one of val.metrics ({known}), got {metric!r}{did_you_mean(metric, metrics)}',
         )
+        return
+    measure = metrics[metric] if isinstance(metrics[metric], dict) else {}
+    if measure.get('type') in LOWER_IS_BETTER and not (block.get('better') or measure.get('better')):
+        told = f'of {measure["type"]} a lower value is better, so that the worst would be kept; add better: lower'
+        yield warning('val.keep_best.better', told)

@@ -55,7 +55,7 @@ class Reader:
         pauses = list(_PAUSES)
         while True:
             try:
-                return self._opened().get(picture.path, picture.client)
+                return bytes(self._opened().get(picture.path, picture.client) or b'')  # lmdb: None; memcached: a view
             except (OSError, UnicodeEncodeError) as error:
                 if not pauses or isinstance(error, _FINAL):
                     raise PictureError(f'{picture.path} cannot be read: {error}') from error

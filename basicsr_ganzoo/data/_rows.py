@@ -1,5 +1,6 @@
 """Pictures of which only those rows are decoded that a crop needs, since decoding is most of what loading costs."""
 
+import itertools
 import math
 import struct
 import zlib
@@ -10,6 +11,7 @@ SIGNATURE = b'\x89PNG\r\n\x1a\n'
 HEADER = struct.Struct('>IIBBBBB')  # width, height, bits, colour type, compression, filter, interlacing
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 BARRED = (b'eXIf', b'acTL')  # turned pictures and animations are left to OpenCV
+SIDE, PIXELS = 2**20, 2**30  # what OpenCV takes at most; what claims more could inflate without end
 WORTH = 0.95  # above this share of the rows it is quicker to decode all
 
 
@@ -55,8 +57,16 @@ class _Png:
         except (IndexError, struct.error):
             return None
         kinds = [kind for kind, *_ in png.chunks]
-        fits = kinds[0] == b'IHDR' and kinds[-1] == b'IEND' and not any(kind in kinds for kind in BARRED)
+        fits = kinds[0] == b'IHDR' and not any(kind in kinds for kind in BARRED) and png._header_is_sound()
         return png if fits and not png.interlaced and png.colour in CHANNELS else None
+
+    def _header_is_sound(self):
+        small = max(self.width, self.height) <= SIDE and self.width * self.height <= PIXELS
+        return small and self._is_whole(*self.chunks[0])
+
+    def _is_whole(self, kind, start, end):
+        data = memoryview(self.content)[start:end]
+        return zlib.crc32(data, zlib.crc32(kind)) == struct.unpack_from('>I', self.content, end)[0]
 
     def upper_part(self, rows):
         """The bytes of a PNG of the first ``rows``; where these are damaged, all bytes, for the decoder to judge."""
@@ -67,24 +77,22 @@ class _Png:
             return self.content
         if len(pixels) != size:
             return self.content
+        pixels = zlib.compress(pixels, 0)
         start, end = self.chunks[0][1:]
         header = struct.pack('>II', self.width, rows) + self.content[start + 8 : end]
         first = next(start for kind, start, _ in self.chunks if kind == b'IDAT')
         between = self.content[end + 4 : first - 8]  # such as a palette
-        parts = (b'IHDR', header), (b'IDAT', zlib.compress(pixels, 0)), (b'IEND', b'')
-        head, *rest = (_chunk(*part) for part in parts)
-        return b''.join([SIGNATURE, head, between, *rest])
+        return b''.join([SIGNATURE, *_chunk(b'IHDR', header), between, *_chunk(b'IDAT', pixels), *_chunk(b'IEND', b'')])
 
     def _inflated(self, size):
         """The first ``size`` bytes of the filtered rows, fewer if there are no more or a chunk is damaged."""
         inflate, taken, missing = zlib.decompressobj(), [], size
-        for kind, start, end in self.chunks:
-            if missing and kind == b'IDAT':
-                data = self.content[start:end]
-                if zlib.crc32(data, zlib.crc32(kind)) != struct.unpack_from('>I', self.content, end)[0]:
-                    break
-                taken.append(inflate.decompress(data, missing))
-                missing -= len(taken[-1])
+        data = itertools.dropwhile(lambda chunk: chunk[0] != b'IDAT', self.chunks)
+        for kind, start, end in itertools.takewhile(lambda chunk: chunk[0] == b'IDAT', data):
+            if not missing or not self._is_whole(kind, start, end):
+                break
+            taken.append(inflate.decompress(self.content[start:end], missing))
+            missing -= len(taken[-1])
         return b''.join(taken)
 
 
@@ -100,4 +108,5 @@ def _chunks(content):
 
 
 def _chunk(kind, data):
-    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(data, zlib.crc32(kind)))
+    """The parts of a chunk, apart, because data may be large."""
+    return struct.pack('>I', len(data)), kind, data, struct.pack('>I', zlib.crc32(data, zlib.crc32(kind)))

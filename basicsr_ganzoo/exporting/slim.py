@@ -5,7 +5,7 @@ import re
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from basicsr_ganzoo._files import whole_file
 from basicsr_ganzoo._options import OptionError
@@ -40,7 +40,7 @@ def write_slim(weights, key, out):
     """
     with written_whole(out) as part:
         if out.suffix == '.safetensors':
-            save_file(weights, part, metadata={'format': 'pt'})
+            part.write_bytes(save(weights, metadata={'format': 'pt'}))  # save_file's are closed to all others
         else:
             torch.save({key: weights}, part)
 

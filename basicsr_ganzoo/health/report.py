@@ -193,7 +193,7 @@ class HealthReport:
         """``healthy``, or the newest of the warnings that hold, in two or three words; empty before the first look."""
         if not self.told:
             return 'healthy' if self.numbers else ''
-        suffix, name = max(self.told, key=self.since.get)
+        suffix, name = max(sorted(self.told), key=self.since.get)  # of several the first by name, not by chance
         return f'{name}{_in_brackets(suffix)}'
 
     def _tell(self, rule, owner, numbers, iterations):

@@ -1,8 +1,10 @@
 """The validation of BasicSR's SRModel, which needs less memory, and takes data sets with gt and without."""
 
 import inspect
+import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
@@ -115,7 +117,7 @@ class ValidatingModel(SRModel):
     def _measure(self, images):
         pair = {'img': images['result'], **({'img2': images['gt']} if 'gt' in images else {})}
         fitting = {name: block for name, block in self._metrics().items() if 'gt' in images or not _needs_gt(block)}
-        return {name: calculate_metric(pair, block) for name, block in fitting.items()}
+        return {name: _value(pair, block) for name, block in fitting.items()}
 
     def _metrics(self):
         return self.opt['val'].get('metrics') or {}
@@ -128,6 +130,7 @@ class ValidatingModel(SRModel):
 
     def _tell(self, data_set, scores, current_iter, tb_logger):
         self.metric_results = {name: sum(values) / len(values) for name, values in scores.items()}
+        _warn_of_none(data_set, scores)
         missing = [name for name in self._metrics() if name not in scores]
         if missing:
             get_root_logger().info(f'Validation {data_set}: without gt there is no {", ".join(missing)}')
@@ -136,6 +139,22 @@ class ValidatingModel(SRModel):
             for name, value in self.metric_results.items():
                 self._update_best_metric_result(data_set, name, value, current_iter)
             self._log_validation_metric_values(current_iter, data_set, tb_logger)
+
+
+def _value(pair, block):
+    """The value of a metric; nan where it has none, such as NIQE of a flat picture, which a young generator makes."""
+    try:
+        return calculate_metric(pair, block)
+    except np.linalg.LinAlgError:
+        return math.nan
+
+
+def _warn_of_none(data_set, scores):
+    for name, values in scores.items():
+        none = sum(map(math.isnan, values))
+        if none:
+            told = f'{name} has no value for {none} of {len(values)} pictures, which are too flat or too small for it'
+            get_root_logger().warning(f'Validation {data_set}: {told}')
 
 
 def _needs_gt(block):
