@@ -13,6 +13,7 @@ import torch
 import yaml
 from _runs import degrading, output_of, paired, results, start, stock, train, wait_for
 from _state import differences
+from _training import run_python
 
 from basicsr_ganzoo.training import folders, loop
 from basicsr_ganzoo.training.signals import StopRequest
@@ -239,6 +240,41 @@ def test_networks_without_a_state_are_not_overwritten(trained, tmp_path):
         code, output = train(path, *flags)
         assert code == 1
         assert 'holds net_g_latest.pth but no training state to go on from; start anew with --fresh' in output
+
+
+@pytest.mark.parametrize('flags', [[], ['--auto_resume'], ['--fresh']])
+def test_a_folder_in_which_a_training_runs_is_left_to_it(flags, tmp_path):
+    path = paired(tmp_path, total_iter=100000, logger__save_checkpoint_freq=1, val=None)
+    first = start(path, output='first.txt')
+    states = tmp_path / 'experiments/gan_x4/training_states'
+    while not list(states.glob('*.state')):
+        assert first.is_alive()
+        time.sleep(0.02)
+    code, output = train(path, *flags)
+    assert code == 1
+    assert output.splitlines()[-1] == (
+        f'error: a training is running in {states.parent}; wait for its end, stop it, or change name'
+    )
+    assert first.is_alive()
+    first.kill()  # its lock is gone with it, though its workers live a while longer
+    first.join()
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=1')
+    assert code == 0, output
+
+
+def test_a_run_goes_on_with_the_option_file_that_it_has_kept(trained, tmp_path):
+    copied(trained, tmp_path)
+    kept = tmp_path / 'experiments/gan_x4/option.yml'
+    before = kept.read_bytes()
+    command = ['-m', 'basicsr_ganzoo.train', '-opt', kept]
+    done = run_python(*command, '--auto_resume', '--force_yml', 'train:total_iter=5', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert iterations(done.stdout + done.stderr) == [5]
+    assert kept.read_bytes() == before
+    done = run_python(*command, '--fresh', cwd=tmp_path)
+    assert done.returncode == 1
+    assert f'--fresh would set {kept} aside too; copy it to elsewhere, and train with that' in done.stderr
+    assert kept.is_file()
 
 
 def test_two_runs_that_are_set_aside_in_one_second_get_two_names(tmp_path, monkeypatch):
