@@ -131,7 +131,20 @@ MISTAKES = {
     'a list for metrics': ({'val__metrics': ['psnr']}, 'val.metrics: this needs to be a mapping'),
     'a list for a type': ({'network_d': {'type': ['VGGDiscriminator']}}, 'a type needs to be the name of something'),
     'a number for a file': ({'path__pretrain_network_g': 5}, 'path.pretrain_network_g: this needs to be the path of'),
-    'a slash in the name': ({'name': 'a/b'}, 'name: this needs to be text without a slash'),
+    'a slash in the name': ({'name': 'a/b'}, 'name: this needs to be the name of a folder, without a slash'),
+    'the folder above as name': ({'name': '..'}, 'name: this needs to be the name of a folder'),
+    'a name too long for the files of a run': ({'name': 'a' * 201}, 'of at most 200 bytes'),
+    'a number for a folder': (
+        {'path__experiments_root': 5},
+        'path.experiments_root: this needs to be the path of a folder, got 5',
+    ),
+    'a seed that numpy refuses': ({'manual_seed': 2**32}, 'manual_seed: this needs to be a whole number from 0 to'),
+    'one beta': (
+        {'train__optim_g__betas': [0.9]},
+        'train.optim_g: Adam needs betas to be a list of 2 numbers, got [0.9]',
+    ),
+    'three betas': ({'train__optim_d__betas': [0.9, 0.9, 0.9]}, 'train.optim_d: Adam needs betas to be a list of 2'),
+    'wandb without TensorBoard': ({'logger__wandb': {'project': 'sr'}}, 'logger.wandb: BasicSR wants use_tb_logger'),
     'never printing': ({'logger__print_freq': 0}, 'logger.print_freq: this needs to be a whole number above 0, got 0'),
     'no batch': (
         {'datasets__train__batch_size_per_gpu': 0},

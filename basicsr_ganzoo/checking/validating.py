@@ -1,4 +1,4 @@
-"""What ``val`` asks for beside BasicSR's keys."""
+"""What ``val`` asks for beside BasicSR's keys, and what ``logger`` needs."""
 
 from importlib.util import find_spec
 
@@ -8,8 +8,9 @@ from basicsr_ganzoo.checking import error, get
 
 
 def check(opt):
-    """Findings about the best checkpoint, and about metrics that need a package of their own."""
+    """Findings about the best checkpoint, and about what needs a package of its own."""
     yield from _best(opt)
+    yield from _boards(opt)
     for name, block in get(opt, 'val.metrics', {}).items():
         kind = block.get('type') if isinstance(block, dict) else None
         if kind in entries('metrics') and not find_spec('pyiqa'):
@@ -29,3 +30,13 @@ def _best(opt):
             'val.keep_best.metric',
             f'it needs to be one of val.metrics ({known}), got {metric!r}{did_you_mean(metric, metrics)}',
         )
+
+
+def _boards(opt):
+    """TensorBoard, and wandb, which BasicSR has beside it alone."""
+    board, wandb = get(opt, 'logger.use_tb_logger'), get(opt, 'logger.wandb.project')
+    if wandb and not board:
+        yield error('logger.wandb', 'BasicSR wants use_tb_logger: true beside it; set that, or remove wandb')
+    for key, package, wanted in (('use_tb_logger', 'tensorboard', board), ('wandb', 'wandb', board and wandb)):
+        if wanted and not find_spec(package):
+            yield error(f'logger.{key}', f'it needs the package {package}; pip install {package}, or remove the key')
