@@ -8,7 +8,7 @@ from torch import nn
 
 from basicsr_ganzoo._adversary_parts import StockLoss, WithFeatures, statistics
 from basicsr_ganzoo._averaging import MovingAverage
-from basicsr_ganzoo._logits import detached, mean_logit
+from basicsr_ganzoo._logits import as_list, detached, mean_logit
 from basicsr_ganzoo._optimizers import step_unless
 from basicsr_ganzoo.precision import Precision
 from basicsr_ganzoo.regularizers.base import DiscStep
@@ -206,8 +206,11 @@ class Adversary:
         if self.learns:
             charges = self._charge(due, step, log)
             total = sum([log['l_d_real'], log['l_d_fake'], *charges])
+            # Several processes exchange the gradients after one backward pass, and charges have graphs of their own.
+            whole = due or hasattr(self.net_d, 'no_sync')
+            through = () if whole else (as_list(real_pred), as_list(fake_pred))
             # Naming the inputs spares the gradient at the image, which D's game has no use for.
-            self.precision.backward(total, share, self.parameters)
+            self.precision.backward(total, share, self.parameters, through)
         return gradient, log
 
     def _play_apart(self, probe, real, fake, train_g, iteration, share):

@@ -1,10 +1,13 @@
 """Mixed precision: networks in half precision, everything that is computed from their outputs in float32."""
 
+import contextlib
+
 import torch
 from basicsr.utils import get_root_logger
 from torch.utils._pytree import tree_map
 
 from basicsr_ganzoo._options import OptionError, did_you_mean
+from basicsr_ganzoo.compiling import Compiler
 
 DTYPES = {'off': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -47,34 +50,50 @@ class Precision:
     Args:
         amp: ``off``, ``bf16`` or ``fp16``.
         device: on which the networks are.
+        compiled: the arguments of ``torch.compile``, through which networks run; None runs them as they are.
     """
 
-    def __init__(self, amp='off', device='cpu'):
+    def __init__(self, amp='off', device='cpu', compiled=None):
         self.dtype = DTYPES[amp]
         self.device_type = torch.device(device).type
         self.loss_scale = LossScale() if amp == 'fp16' else None
+        self.compiler = Compiler(compiled)
 
     @property
     def scale(self):
         return self.loss_scale.value if self.loss_scale else 1.0
 
     def run(self, net, image, exact=False):
-        """The output of ``net``, whatever its structure, in float32; ``exact`` also computes it in float32."""
-        if self.dtype is None or exact:
-            return net(image)
-        with torch.autocast(self.device_type, self.dtype):
+        """The output of ``net``, whatever its structure, in float32.
+
+        ``exact`` also computes it in float32, and not compiled, so that it can be differentiated twice.
+        """
+        half = self.dtype is not None and not exact
+        autocast = torch.autocast(self.device_type, self.dtype) if half else contextlib.nullcontext()
+        with autocast, self.compiler.taking(net, image, twice=exact):
             out = net(image)
-        return tree_map(_in_float32, out)
+        return tree_map(_in_float32, out) if half else out
 
     def gradient(self, loss, image, retain_graph=False):
         """The gradient of ``loss`` at ``image``."""
         (gradient,) = torch.autograd.grad(self._scaled(loss), image, retain_graph=retain_graph)
         return gradient if self.scale == 1 else gradient / self.scale
 
-    def backward(self, loss, share, parameters):
-        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows."""
-        loss = loss if share == 1 else loss * share
-        torch.autograd.backward(self._scaled(loss), inputs=parameters)
+    def backward(self, loss, share, parameters, through=()):
+        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows.
+
+        Args:
+            through: lists of tensors through which alone the loss depends on the parameters. The graph behind a list is
+                gone before the next one's, and gradients are added in place, which takes less memory.
+        """
+        loss = self._scaled(loss if share == 1 else loss * share)
+        if not through:
+            torch.autograd.backward(loss, inputs=parameters)
+            return
+        heads = [head for part in through for head in part]
+        gradients = iter(torch.autograd.grad(loss, heads, materialize_grads=True))
+        for part in through:
+            torch.autograd.backward(part, [next(gradients) for _ in part], inputs=parameters)
 
     def unscale(self, parameters):
         """Take the scale out of the gradients that lie at ``parameters``."""

@@ -1,4 +1,4 @@
-"""The keys of ``train`` that make a step faster or smaller: amp, channels_last, accumulate, grad_checkpoint."""
+"""The keys of ``train`` that make a step faster or smaller: amp, channels_last, compile, ..."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from basicsr_ganzoo._options import OptionError, check_whole_number
+from basicsr_ganzoo.compiling import read_compile
 from basicsr_ganzoo.precision import read_amp
 
-KEYS = ('amp', 'channels_last', 'accumulate', 'grad_checkpoint')
+KEYS = ('amp', 'channels_last', 'compile', 'accumulate', 'grad_checkpoint')
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class SpeedOptions:
 
     amp: str = 'off'
     channels_last: bool = False
+    compile: dict | None = None
     accumulate: int = 1
     grad_checkpoint: bool = False
 
@@ -36,12 +38,12 @@ class SpeedOptions:
         accumulate = train_opt.get('accumulate', 1)
         check_whole_number('train.accumulate', 'the number of micro-batches', accumulate)
         flags = {key: train_opt.get(key, False) for key in ('channels_last', 'grad_checkpoint')}
-        return cls(amp=read_amp(train_opt), accumulate=accumulate, **flags)
+        return cls(amp=read_amp(train_opt), compile=read_compile(train_opt), accumulate=accumulate, **flags)
 
     @property
     def changes_networks(self):
         """Whether networks run otherwise than BasicSR's."""
-        return self.channels_last or self.amp != 'off'
+        return self.channels_last or self.amp != 'off' or self.compile is not None
 
     def lay_out(self, net):
         """Put the weights of ``net`` into the order that ``channels_last`` asks for; its outputs follow them."""
@@ -78,7 +80,7 @@ def has_body(net):
 
 
 class PerceptualNetwork(nn.Module):
-    """The network of a perceptual loss in the precision of the training.
+    """The network of a perceptual loss in the precision of the training, and compiled where networks are.
 
     Args:
         net: images to feature maps by name.

@@ -2,14 +2,16 @@
 
 import json
 
+import _apart
 import pytest
 import torch
 import yaml
-from _training import write_option_file
+from _training import write_option_file, write_pairs
+from basicsr.data import build_dataset
 from torch import nn
 
 from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.bench import apart, contestants, race
+from basicsr_ganzoo.bench import apart, contestants, loading, race
 from basicsr_ganzoo.bench.meters import LiveBytes
 from basicsr_ganzoo.cli import main
 
@@ -155,3 +157,120 @@ def test_the_second_step_is_measured_as_any_later_one(tmp_path):
     report = race.run(opt, steps=1)
     again = race.run(opt, steps=3)
     assert report['results']['ours']['peak_bytes'] == again['results']['ours']['peak_bytes']
+
+
+def test_flags_stand_for_keys_of_train_and_the_report_names_them(tmp_path, capsys):
+    path = option_file(tmp_path, train__gan_opt=VANILLA, train__amp='bf16')
+    code, output = bench(path, capsys, '--channels_last', '--amp', 'off', '--force_yml', 'train:accumulate=2')
+    assert code == 0, output.err
+    assert 'with train.channels_last: True, accumulate: 2;' in ' '.join(output.out.split())
+
+
+@_apart.apart
+def test_compiling_is_not_timed_and_where_it_fails_the_report_says_so(tmp_path):
+    opt = yaml.safe_load(option_file(tmp_path, train__gan_opt=VANILLA).read_text())
+    opt['train']['compile'] = {'backend': 'aot_eager'}
+    with apart.silence():
+        contestant, failing = (apart._enter('ours', contestants.own_options(opt), (), '.') for _ in range(2))
+        assert contestant.compiler.compiled == 0
+        contestant.settle()
+        compiled = contestant.compiler.compiled
+        contestant.take_timed_step()
+        assert contestant.compiler.compiled == compiled > 3
+        torch.compile = None
+        failing.settle()
+    assert apart._record(contestant)['compile_failed'] is None
+    assert 'cannot be compiled, training goes on without' in apart._record(failing)['compile_failed']
+
+
+# ---------------------------------------------------------------- --data
+
+
+def paired_option_file(folder):
+    return option_file(folder, datasets__train__type='PairedFolderDataset', datasets__train__dataset_enlarge_ratio=1)
+
+
+def gt_option_file(folder, **block):
+    path = option_file(folder, model_type='RealESRGANZooModel', degradation='real', gt_size=64)
+    opt = yaml.safe_load(path.read_text())
+    write_pairs(folder / 'data', gt_size=96)
+    opt['datasets'] = {
+        'train': {
+            'name': 'n',
+            'type': 'GTFolderDataset',
+            'dataroot_gt': str(folder / 'data/gt'),
+            'gt_size': 64,
+            'degradation': 'real',
+            'batch_size_per_gpu': 2,
+            'num_worker_per_gpu': 0,
+            **block,
+        }
+    }
+    del opt['val']
+    path.write_text(yaml.safe_dump(opt))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('write', 'workers', 'names'),
+    [
+        (paired_option_file, 0, ['PairedFolderDataset', 'PairedImageDataset']),
+        (gt_option_file, 2, ['GTFolderDataset', 'RealESRGANDataset']),
+    ],
+)
+def test_the_loading_of_both_is_measured_on_the_same_pictures(write, workers, names, tmp_path, capsys):
+    path = write(tmp_path)
+    code, output = bench(path, capsys, '--data', '--workers', str(workers), '--json')
+    assert code == 0, output.err
+    report = json.loads(output.out)
+    assert [result['data_set'] for result in report['results'].values()] == names
+    assert (report['pictures'], report['workers'], report['turns']) == (4, workers, 2)
+    for result in report['results'].values():
+        assert 0 < result['cpu_s'] < 1 < result['samples_per_s_and_worker']
+        assert result['samples_per_s'] == result['samples_per_s_and_worker'] * max(workers, 1)
+    ratio = report['results']['ours']['cpu_s'] / report['results']['stock']['cpu_s']
+    assert report['ratios']['cpu_s']['ratio'] == pytest.approx(ratio, rel=0.5)
+
+
+@pytest.mark.parametrize('write', [paired_option_file, gt_option_file])
+def test_what_is_loaded_by_both_is_the_same(write, tmp_path):
+    block = yaml.safe_load(write(tmp_path).read_text())['datasets']['train']
+    with apart.silence():
+        ours = build_dataset({**block, 'phase': 'train', 'scale': 4, 'dataset_enlarge_ratio': 1})
+        stock = loading.stock_dataset(ours)
+    assert len(stock) == len(ours) == 4
+    for index in range(4):
+        one, other = (loading._Timed(dataset)[index, 3] for dataset in (ours, stock))
+        assert one['gt_path'] == other['gt_path']
+        assert all(torch.equal(one[key], other[key]) for key in one if isinstance(one[key], torch.Tensor))
+
+
+def test_the_table_of_data_says_what_was_loaded_and_which_crops_basicsr_makes(tmp_path, capsys):
+    code, output = bench(gt_option_file(tmp_path, crop_pad_size=80), capsys, '--data')
+    text = ' '.join(output.out.split())
+    assert code == 0, output.err
+    for told in ('4 pictures, crops of 80 pixels', 'this process in 2 turns', 'CPU time of a sample', '(quartiles)'):
+        assert told in text
+    assert 'cuts crops of 400 pixels all the same' in text
+
+
+@pytest.mark.parametrize(
+    ('flags', 'told'),
+    [
+        (['--workers', '1'], '--workers belongs to --data'),
+        (['--data', '--workers', '-1'], '--workers to be a whole number from 0, got -1'),
+        (['--data', '--against', 'plain'], 'leave --against plain, --amp'),
+        (['--data', '--amp', 'bf16'], 'leave --against plain, --amp'),
+        (['--data', '--force_yml', 'datasets:train:dataroot_gt=gone'], 'dataroot_gt: there is no folder gone'),
+        (['--data', '--force_yml', 'datasets:tran:gt_size=32'], '--force_yml wants KEY:KEY=VALUE'),
+        (
+            ['--data', '--force_yml', 'datasets:train:type=PairedImageDataset'],
+            'datasets:train:type=PairedFolder',
+        ),
+    ],
+)
+def test_a_mistake_about_flags_is_one_sentence(flags, told, tmp_path, capsys):
+    code, output = bench(paired_option_file(tmp_path), capsys, *flags)
+    assert code == 1
+    assert told in output.err
+    assert len(output.err.strip().splitlines()) == 1

@@ -23,9 +23,10 @@ from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._pipeline import _check_train_set
 from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.cli import main
-from basicsr_ganzoo.data import _checks, _reader, _sources
+from basicsr_ganzoo.data import _checks, _reader, _rows, _sources
 from basicsr_ganzoo.data._base import EPOCH_BATCHES
 from basicsr_ganzoo.data._pictures import PictureError, decode, size_of, to_tensor
+from basicsr_ganzoo.data._rows import UndecodedPicture
 from basicsr_ganzoo.data._sources import Picture, names_in_line
 
 GT, PAIRED = 'GTFolderDataset', 'PairedFolderDataset'
@@ -123,8 +124,11 @@ def test_the_documentation_of_a_dataset_explains_every_option_of_its_own(name):
 # ------------------------------------------------------------------ equality with BasicSR
 
 
+SIZES = [((450, 500), '.png'), ((800, 420), '.png'), ((450, 500), '.jpg'), ((500, 60), '.png'), ((30, 401), '.jpg')]
+
+
 @pytest.mark.parametrize('seed', range(6))
-@pytest.mark.parametrize(('size', 'suffix'), [((450, 500), '.png'), ((500, 60), '.png'), ((30, 401), '.jpg')])
+@pytest.mark.parametrize(('size', 'suffix'), SIZES)
 def test_gt_and_kernels_equal_those_of_basicsr_for_the_same_random_state(size, suffix, seed, tmp_path):
     write(tmp_path / 'gt' / f'sub/x{suffix}', *size)
     (tmp_path / 'meta.txt').write_text(f'sub/x{suffix}\n')
@@ -357,6 +361,42 @@ def test_a_broken_picture_is_named_before_training(case, build, tmp_path):
     message = message_of(build, tmp_path / 'gt' if build is gt_dataset else tmp_path)
     assert message.startswith('1 of 2 pictures cannot be used: ')
     assert f'gt/x.png {BROKEN[case][1]}' in message
+
+
+WINDOWS = {'all': np.s_[:], 'a row': np.s_[:1], 'above': np.s_[2:9, 3:5], 'below': np.s_[-4:, :], 'nothing': np.s_[:0]}
+
+
+@pytest.mark.parametrize('case', FORMATS)
+@pytest.mark.parametrize('window', WINDOWS)
+def test_a_part_of_a_picture_is_that_of_the_decoded_picture(case, window):
+    content, *_ = FORMATS[case]
+    picture, whole = UndecodedPicture(content, 'x.png'), decode(content, 'x.png')
+    assert picture.shape == whole.shape
+    part = picture[WINDOWS[window]]
+    assert part.dtype == whole.dtype
+    assert np.array_equal(part, whole[WINDOWS[window]])
+
+
+def test_of_a_png_only_the_rows_down_to_the_lower_edge_are_decoded(monkeypatch):
+    picture, sizes = UndecodedPicture(encoded(BIG, '.png'), 'x.png'), []
+    monkeypatch.setattr(_rows, 'decode', lambda *args: sizes.append(decode(*args).shape) or decode(*args))
+    assert np.array_equal(picture[20:50, 7:9], BIG[20:50, 7:9])
+    assert np.array_equal(picture[150:], BIG[150:])
+    assert sizes == [(50, 300, 3), BIG.shape]
+
+
+@pytest.mark.parametrize('case', [case for case in BROKEN if case != 'floats'])
+def test_a_broken_picture_has_no_parts(case):
+    content, expected = BROKEN[case]
+    assert expected in message_of(UndecodedPicture, content, 'sub/x.png')
+
+
+@pytest.mark.parametrize('place', [8 + 25 + 4 + 4 + 5, 8 + 25 + 4 + 4 + 300])
+def test_a_damaged_upper_part_is_left_to_the_decoder_to_judge(place):
+    content = bytearray(encoded(BIG, '.png'))
+    content[place] ^= 255
+    content = bytes(content)
+    assert UndecodedPicture(content, 'x.png').png.upper_part(50) == content
 
 
 def test_many_broken_pictures_are_counted_and_the_first_are_named(tmp_path):

@@ -14,6 +14,7 @@ DISCRIMINATORS = {
     'several maps': {'type': 'MultiScalePatchGANDiscriminator', 'num_feat': 4, 'num_layers': 1, 'num_scales': 2},
     #: the ranks also part their halves, with train.accumulate; no norm, because spectral norm moves with every pass
     'in parts': {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 1, 'norm': 'none'},
+    'compiled': {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 1, 'norm': 'none'},
 }
 GAN_OPTS = {
     'attached means': {'type': 'RaGANLoss', 'loss_weight': 0.1},
@@ -23,7 +24,7 @@ GAN_OPTS = {
     'plain': {'type': 'HingeGANLoss', 'loss_weight': 0.1},
 }
 CASES = [('one map', gan_opt) for gan_opt in GAN_OPTS]
-CASES += [('several maps', 'attached means'), ('in parts', 'plain'), ('in parts', 'paired')]
+CASES += [('several maps', 'attached means'), ('in parts', 'plain'), ('in parts', 'paired'), ('compiled', 'plain')]
 
 
 def weights_after_training(case, rank, world_size):
@@ -34,6 +35,8 @@ def weights_after_training(case, rank, world_size):
     opt.update(dist=world_size > 1, rank=rank, world_size=world_size)
     if discriminator == 'in parts' and world_size > 1:
         opt['train']['accumulate'] = 2
+    if discriminator == 'compiled' and world_size > 1:
+        opt['train']['compile'] = {'backend': 'aot_eager'}
     # SGD, because Adam would hide a gradient that is wrong by a factor
     opt['train'].update({key: {'type': 'SGD', 'lr': 0.05} for key in ('optim_g', 'optim_d')})
     torch.manual_seed(rank)  # as BasicSR does; the networks of rank 0 count, with their buffers

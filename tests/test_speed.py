@@ -11,9 +11,10 @@ from basicsr.models import build_model
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.bench import stand_ins
+from basicsr_ganzoo.bench.meters import LiveBytes
 from basicsr_ganzoo.cli import main
 from basicsr_ganzoo.guard import DivergedError
-from basicsr_ganzoo.precision import LossScale
+from basicsr_ganzoo.precision import LossScale, Precision
 from basicsr_ganzoo.train import prepare
 
 SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
@@ -66,6 +67,23 @@ def test_with_one_graph_at_a_time_the_step_is_that_of_both_together(more, monkey
     assert log == pytest.approx(other_log, rel=1e-5)
     for a, b in zip(apart, at_once, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize('more', [{}, {'network_d': {'type': 'MultiScalePatchGANDiscriminator', 'num_layers': 1}}])
+def test_ds_gradients_of_real_and_fake_are_added_one_after_the_other_which_takes_less_memory(more, monkeypatch):
+    opt = model_opt(gan_opt={'type': 'RaGANLoss'}, **{'network_d': LARGE_D | {'norm': 'none'}, **more})
+    batch, backward = next(batches(1, 64)), Precision.backward
+    peaks, gradients = [], []
+    for one_by_one in (True, False):
+        if not one_by_one:
+            monkeypatch.setattr(Precision, 'backward', lambda *args: backward(*args[:4]))
+        with LiveBytes() as live:
+            found, _ = gradients_of_a_step(opt, batch)
+        peaks.append(live.peak)
+        gradients.append(found)
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-8)
+    assert peaks[0] < peaks[1]
 
 
 # ---------------------------------------------------------------- helpers of all that follows
@@ -406,6 +424,7 @@ FINDINGS = {
         'R1Regularizer is due in each step',
     ),
     'fp16': ({'train__amp': 'fp16', 'num_gpu': 0}, 'train.amp', 'warning', 'many times slower'),
+    'compile': ({'train__compile': True, 'num_gpu': 0}, 'train.compile', 'warning', 'on a CPU steps take longer'),
 }
 
 

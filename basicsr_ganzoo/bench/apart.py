@@ -79,8 +79,9 @@ def _serve(pipe, name, options, imports, keeps_memory, threads):
 
         keep_freed_memory()
     try:
-        with _silence():
+        with silence():
             contestant = _enter(name, options, *imports)
+            contestant.settle()
         pipe.send(('ready', None))
         while pipe.recv() == 'step':
             contestant.take_timed_step()
@@ -124,11 +125,12 @@ def _record(contestant):
         'flops': contestant.flops,
         'bytes': contestant.bytes,
         'losses': contestant.losses[0],
+        'compile_failed': contestant.compiler and contestant.compiler.failure,
     }
 
 
 @contextlib.contextmanager
-def _silence():
+def silence():
     """Keep the descriptions of networks that BasicSR logs and prints out of the report."""
     logger = logging.getLogger('basicsr')
     before, logger.disabled = logger.disabled, True

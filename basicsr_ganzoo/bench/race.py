@@ -8,7 +8,7 @@ import basicsr
 import torch
 
 from basicsr_ganzoo.bench.apart import Apart
-from basicsr_ganzoo.bench.contestants import gt_size, own_options, plain_options, stock_options
+from basicsr_ganzoo.bench.contestants import SPEED_KEYS, gt_size, own_options, plain_options, stock_options
 from basicsr_ganzoo.bench.stand_ins import vgg_is_random
 
 MEASURES = ('cpu_s', 'wall_s', 'flops', 'peak_bytes')
@@ -44,9 +44,11 @@ def run(opt, against=None, steps=10, folder='.'):
         'batch': own['datasets']['train']['batch_size_per_gpu'],
         'gt_size': gt_size(own),
         'steps': steps,
+        'keys': {key: own['train'][key] for key in SPEED_KEYS if own['train'].get(key) not in (None, False, 'off')},
+        'compile_failed': field[0]['compile_failed'],
         'random_vgg': vgg_is_random(own),
         'left_out_by_stock': left_out,
-        'environment': _environment(torch.device('cuda' if own['num_gpu'] else 'cpu')),
+        'environment': environment(torch.device('cuda' if own['num_gpu'] else 'cpu')),
         'results': {record['name']: _sum_up(record) for record in field},
         **({'ratios': _ratios(*field), 'loss_difference': _loss_difference(*field)} if len(field) > 1 else {}),
     }
@@ -74,9 +76,9 @@ def _sum_up(record):
     return {
         'model': record['model'],
         'cpu_s': statistics.median(record['cpu']),
-        'cpu_s_quartiles': _quartiles(record['cpu']),
+        'cpu_s_quartiles': quartiles(record['cpu']),
         'wall_s': statistics.median(record['wall']),
-        'wall_s_quartiles': _quartiles(record['wall']),
+        'wall_s_quartiles': quartiles(record['wall']),
         'flops': record['flops'],
         'peak_bytes': record['bytes'],
     }
@@ -90,7 +92,7 @@ def _ratios(ours, rival):
     }
     for key in ('cpu', 'wall'):
         pairs = [a / b for a, b in zip(ours[key], rival[key], strict=True)]
-        ratios[f'{key}_s'] = {'ratio': statistics.median(pairs), 'quartiles': _quartiles(pairs)}
+        ratios[f'{key}_s'] = {'ratio': statistics.median(pairs), 'quartiles': quartiles(pairs)}
     return {measure: ratios[measure] for measure in MEASURES}
 
 
@@ -102,11 +104,13 @@ def _loss_difference(ours, rival):
     return max(differences) if differences and all(map(math.isfinite, differences)) else None
 
 
-def _quartiles(values):
+def quartiles(values):
+    """The first and the third quartile."""
     return statistics.quantiles(values, n=4, method='inclusive')[::2] if len(values) > 1 else [values[0]] * 2
 
 
-def _environment(device):
+def environment(device):
+    """What has to be known of the machine to read a figure."""
     return {
         'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else f'CPU, {_processor()}',
         'threads': torch.get_num_threads(),

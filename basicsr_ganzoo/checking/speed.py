@@ -7,15 +7,24 @@ from basicsr_ganzoo._options import OptionError, build
 from basicsr_ganzoo.checking import adversaries, error, get, warning
 from basicsr_ganzoo.checking.shapes import network_without_numbers
 from basicsr_ganzoo.checking.values import is_positive
+from basicsr_ganzoo.compiling import read_compile
 from basicsr_ganzoo.speed import has_body
 
 ALONE = 'see one part of a batch at a time with train.accumulate, so that training is not that of the batch'
 
 
 def check(opt):
-    """Findings about amp, accumulate and grad_checkpoint."""
-    for rule in (_parts, _body, _penalties, _fp16_on_a_cpu):
+    """Findings about amp, compile, accumulate and grad_checkpoint."""
+    for rule in (_compile, _parts, _body, _penalties, _fp16_on_a_cpu, _compile_on_a_cpu):
         yield from rule(opt)
+
+
+def _compile(opt):
+    try:
+        read_compile(get(opt, 'train', {}))
+    except OptionError as mistake:
+        where, _, told = str(mistake).partition(' ')
+        yield error(where.rstrip(':'), told)
 
 
 def _parts(opt):
@@ -69,6 +78,11 @@ def _penalties(opt):
 def _fp16_on_a_cpu(opt):
     if get(opt, 'train.amp') == 'fp16' and opt.get('num_gpu') == 0:
         yield warning('train.amp', 'fp16 is many times slower than float32 on a CPU; take bf16')
+
+
+def _compile_on_a_cpu(opt):
+    if get(opt, 'train.compile') and opt.get('num_gpu') == 0:
+        yield warning('train.compile', 'this is for GPUs; on a CPU steps take longer with it, so remove the key')
 
 
 def _regularizers(adversary):

@@ -8,6 +8,7 @@ from basicsr.utils import FileClient
 
 from basicsr_ganzoo._options import OptionError, did_you_mean
 from basicsr_ganzoo.data._pictures import PictureError, decode
+from basicsr_ganzoo.data._rows import UndecodedPicture
 
 _FINAL = (FileNotFoundError, IsADirectoryError, PermissionError, UnicodeEncodeError)
 _PAUSES = (1, 3)  # seconds; a network drive may be busy
@@ -40,10 +41,21 @@ class Reader:
         Raises:
             PictureError: it cannot be read, now and some seconds later, or it is damaged.
         """
+        return decode(self._content(picture), picture.path)
+
+    def undecoded(self, picture):
+        """The picture, to take a part of: an :class:`~._rows.UndecodedPicture`.
+
+        Raises:
+            PictureError: as :meth:`decoded`, also when a part is taken.
+        """
+        return UndecodedPicture(self._content(picture), picture.path)
+
+    def _content(self, picture):
         pauses = list(_PAUSES)
         while True:
             try:
-                return decode(self._opened().get(picture.path, picture.client), picture.path)
+                return self._opened().get(picture.path, picture.client)
             except (OSError, UnicodeEncodeError) as error:
                 if not pauses or isinstance(error, _FINAL):
                     raise PictureError(f'{picture.path} cannot be read: {error}') from error

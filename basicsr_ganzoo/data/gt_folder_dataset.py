@@ -5,7 +5,6 @@ import os
 import random
 
 import cv2
-from basicsr.data.transforms import augment
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from basicsr_ganzoo._registry import register
@@ -65,9 +64,8 @@ class GTFolderDataset(FolderDataset):
         self.enlarge()
 
     def sample(self, item):
-        image = self.reader.decoded(item)
-        image = augment(image, self.opt['use_hflip'], self.opt['use_rot'])
-        gt = to_tensor(cropped_or_padded(image, self.buffer))
+        turns = random_turns(self.opt['use_hflip'], self.opt['use_rot'])
+        gt = to_tensor(random_square(self.reader.undecoded(item), self.buffer, turns))
         return {'gt': gt, **self.kernels.draw(), 'gt_path': item.path}
 
     def _report_small(self, sizes):
@@ -82,13 +80,38 @@ def _listed(root, meta_info):
     return [Picture(os.path.join(root, names_in_line(line)[0])) for line in read_lines(meta_info)]
 
 
-def cropped_or_padded(image, side):
-    """A random square of an (H, W, 3) image; where the image is smaller, it is mirrored as Real-ESRGAN does it."""
-    down, right = (max(0, side - length) for length in image.shape[:2])
-    if down or right:
-        image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REFLECT_101)
-    height, width = image.shape[:2]
-    if (height, width) != (side, side):
-        top, left = random.randint(0, height - side), random.randint(0, width - side)
-        image = image[top : top + side, left : left + side]
-    return image
+def random_turns(hflip, rotation):
+    """Whether to flip left and right, flip up and down, and swap both axes: the draws of BasicSR's ``augment``."""
+    return tuple(wanted and random.random() < 0.5 for wanted in (hflip, rotation, rotation))
+
+
+def turned(image, turns):
+    """An image (H, W, 3) with the turns of :func:`random_turns`."""
+    left_right, up_down, swapped = turns
+    if left_right or up_down:
+        image = cv2.flip(image, -1 if left_right and up_down else 1 if left_right else 0)
+    return cv2.transpose(image) if swapped else image
+
+
+def random_square(picture, side, turns):
+    """A random square of a turned picture; where that is smaller, its right and lower edge are mirrored.
+
+    Args:
+        picture: an image (H, W, 3) or an :class:`~._rows.UndecodedPicture`, of which only the square is taken.
+        side: of the square, in pixels.
+        turns: of :func:`random_turns`.
+    """
+    if min(picture.shape[:2]) < side:
+        down, right = (max(0, side - length) for length in picture.shape[:2])
+        edges = [(more, 0) if turn else (0, more) for more, turn in ((down, turns[1]), (right, turns[0]))]
+        picture = cv2.copyMakeBorder(picture[:], *edges[0], *edges[1], cv2.BORDER_REFLECT_101)
+    rows, columns = picture.shape[:2]
+    top, left = _draw_place((columns, rows) if turns[2] else (rows, columns), side)
+    if turns[2]:
+        top, left = left, top
+    top, left = rows - side - top if turns[1] else top, columns - side - left if turns[0] else left
+    return turned(picture[top : top + side, left : left + side], turns)
+
+
+def _draw_place(size, side):
+    return (0, 0) if size == (side, side) else tuple(random.randint(0, length - side) for length in size)

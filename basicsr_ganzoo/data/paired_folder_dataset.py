@@ -65,14 +65,15 @@ class PairedFolderDataset(FolderDataset):
         self.enlarge()
 
     def sample(self, item):
-        gt, lq = (self.reader.decoded(picture) for picture in item)
+        gt, lq = (self.reader.undecoded(picture) for picture in item)
         for fault in (self._misfit(gt.shape, lq.shape), self._smallness(gt.shape)):
             if fault:
                 raise PictureError(f'{item[0].path} ({size_text(gt.shape)}) and {item[1].path}: {fault}')
         if self.training:
             gt, lq = paired_random_crop(gt, lq, self.gt_size, self.scale, item[0].path)
             gt, lq = augment([gt, lq], self.opt['use_hflip'], self.opt['use_rot'])
-        gt = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale]
+        else:
+            gt, lq = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale], lq[:]
         return {'lq': to_tensor(lq), 'gt': to_tensor(gt), 'lq_path': item[1].path, 'gt_path': item[0].path}
 
     def _scale(self):

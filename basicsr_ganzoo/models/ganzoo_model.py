@@ -56,6 +56,8 @@ class GANZooModel(CheckpointingModel):
             of gradients and averages stay float32, and D is float32 where a gradient penalty is due. fp16 has a loss
             scale: a step that is not finite lowers it, and counts as bad only at a scale of 1.
         channels_last: true orders these networks' weights and maps so, which changes numbers by rounding alone.
+        compile: true, or a mapping of torch.compile's arguments, compiles the passes of these networks, but for steps
+            of D in which a gradient penalty is due; where that is impossible, a warning says why, and nothing changes.
         accumulate: so many parts, one after the other, make a batch: the same gradients, less memory. Batch norm,
             LeCam and the means of pairing: average and batch_average then see one part at a time.
         grad_checkpoint: true computes the blocks of G's body (RRDBNet, MSRResNet) anew in the backward pass.
@@ -71,7 +73,7 @@ class GANZooModel(CheckpointingModel):
     def __init__(self, opt):
         super(SRModel, self).__init__(opt)
         self.speed = SpeedOptions.of(opt)
-        self.precision = Precision(self.speed.amp, self.device)
+        self.precision = Precision(self.speed.amp, self.device, self.speed.compile)
         net_g = build(ARCH_REGISTRY, opt['network_g'], 'network_g')
         self.net_g = self.model_to_device(self.speed.checkpointed(net_g))
         self.print_network(self.net_g)

@@ -1,5 +1,6 @@
 """The data loaders of a training: one that ends after the last iteration, and one for each validation set."""
 
+import cv2
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
@@ -7,6 +8,7 @@ from basicsr.data.prefetch_dataloader import CUDAPrefetcher
 
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._pipeline import repaired_build_dataset
+from basicsr_ganzoo.training.prefetching import SideStream, copied_ahead
 from basicsr_ganzoo.training.sampler import Position, SeededDataset, SteadyBatches
 from basicsr_ganzoo.training.signals import leave_signals_to_the_trainer
 
@@ -51,15 +53,21 @@ class TrainingData:
         return Position(epoch, batch, self.per_epoch)
 
     def batches(self, start, count):
-        """An iterator over ``count`` batches from ``start`` on, loaded ahead by the workers."""
+        """An iterator over ``count`` batches from ``start`` on, loaded ahead by the workers.
+
+        On a GPU the next batch is copied there while a step runs; ``prefetch_mode: cuda`` takes BasicSR's way for that.
+        """
         loader = self._loader(SteadyBatches(self.sampler, self.batch_size, start, count))
-        if self.block.get('prefetch_mode') != 'cuda' or not self.opt['num_gpu']:
+        if not self.opt['num_gpu']:
             return iter(loader)
+        if self.block.get('prefetch_mode') != 'cuda':
+            return copied_ahead(loader, SideStream(torch.device('cuda')))
         if not loader.pin_memory:
             raise OptionError('datasets.train.prefetch_mode: cuda needs pin_memory: true beside it')
         return iter(CUDAPrefetcher(loader, self.opt).next, None)
 
     def _loader(self, batches):
+        # One loader for the whole training: its workers live as long, so that persistent_workers has nothing to add.
         workers = self.block['num_worker_per_gpu']
         ahead = 1 + self.block.get('num_prefetch_queue', 1) if self.block.get('prefetch_mode') == 'cpu' else 2
         return torch.utils.data.DataLoader(
@@ -67,13 +75,15 @@ class TrainingData:
             batch_sampler=batches,
             num_workers=workers,
             prefetch_factor=max(ahead, 2) if workers else None,
-            pin_memory=bool(self.block.get('pin_memory')) and self.opt['num_gpu'] > 0,
-            worker_init_fn=_begin_worker,
+            pin_memory=self.block.get('pin_memory') is not False and self.opt['num_gpu'] > 0,
+            worker_init_fn=begin_worker,
             generator=torch.Generator(),  # else it would draw from the one that the training saves
         )
 
 
-def _begin_worker(_):
+def begin_worker(_):
+    """What every process that loads pictures begins with."""
+    cv2.setNumThreads(0)  # OpenCV's own threads, as many as the machine has cores in each worker, would but wait
     leave_signals_to_the_trainer()
 
 
