@@ -35,11 +35,14 @@ def whole(request, tmp_path_factory):
     return KINDS[request.param], results(folder, 10)
 
 
-def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_bits(whole, tmp_path):
+@pytest.mark.parametrize('param_key', ['params_ema', 'auto'])
+def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_bits(param_key, whole, tmp_path):
+    """The keys are of the files that a training begins with, and not of its checkpoints."""
     write, expected = whole
     path = write(tmp_path)
-    assert train(path, die_after=7)[0] == 9
-    code, output = train(path, '--auto_resume')
+    keys = ['--force_yml', *(f'path:param_key_{which}={param_key}' for which in 'gd')]
+    assert train(path, *keys, die_after=7)[0] == 9
+    code, output = train(path, '--auto_resume', *keys)
     assert code == 0, output
     assert 'iter: 4.' in output
     assert 'not exactly' not in output

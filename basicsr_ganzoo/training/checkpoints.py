@@ -99,13 +99,16 @@ def _folder_of_networks(opt, state_path):
 
 
 def _take_networks(opt, state_path, iteration):
-    """Let the networks be built from the checkpoint, as BasicSR's ``check_resume`` does."""
+    """Let the networks be built from the checkpoint, as BasicSR's ``check_resume`` does.
+
+    The keys of the option file are of the files that the training began with; here ``params`` is what is trained.
+    """
     paths, folder = opt['path'], _folder_of_networks(opt, state_path)
     paths['resumed_models'] = str(folder)
     for label in _labels(opt):
-        paths[f'pretrain_network_{label.removeprefix("net_")}'] = str(folder / f'{label}_{iteration}.pth')
-    for key in [key for key in paths if key.startswith('param_key') and paths[key] == 'params_ema']:
-        paths[key] = 'params'
+        which = label.removeprefix('net_')
+        paths[f'pretrain_network_{which}'] = str(folder / f'{label}_{iteration}.pth')
+        paths[f'param_key_{which}'] = 'params'
 
 
 def remove_old(paths, iteration, keep):
