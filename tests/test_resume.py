@@ -187,16 +187,20 @@ def test_waiting_for_pictures_is_told_once(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- damage
 
 
-@pytest.mark.parametrize('damage', ['half a state', 'half a network', 'no network', 'text'])
+@pytest.mark.parametrize('damage', ['half a state', 'half a network', 'no network', 'nan in a network', 'text'])
 def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(damage, trained, tmp_path):
     path = copied(trained, tmp_path)
     home = tmp_path / 'experiments/gan_x4'
     victim = home / ('models/net_g_4.pth' if 'network' in damage else 'training_states/4.state')
     content = {'no network': None, 'text': b'no state'}.get(damage, victim.read_bytes()[:1000])
+    networks = torch.load(victim, weights_only=True)
     victim.unlink()
-    if content:
+    if damage == 'nan in a network':
+        next(iter(networks['params'].values())).fill_(float('nan'))
+        torch.save(networks, victim)
+    elif content:
         victim.write_bytes(content)
-    expected = {'no network': 'is no file', 'text': 'is damaged'}.get(damage, 'damaged')
+    expected = {'no network': 'is no file', 'nan in a network': 'not finite'}.get(damage, 'damaged')
     code, output = train(path, '--auto_resume')
     assert code == 0, output
     assert '4.state is damaged' in output
