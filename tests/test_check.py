@@ -36,6 +36,7 @@ def degrading(**changes):
     return {'model_type': 'RealESRGANZooModel', 'gt_size': 64, 'degradation': 'real', **changes}
 
 
+DISK = {'type': 'disk'}
 RRDB = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_grow_ch': 4, 'num_block': 2}
 D64 = {'type': 'UNetSNDiscriminator', 'num_feat': 4}
 #: the changes of a good file, and what the only error has to say
@@ -109,6 +110,11 @@ MISTAKES = {
     ),
     'best as text': ({'val__keep_best': 'psnr'}, 'val.keep_best: this needs to be a mapping'),
     'misspelt key of wandb': ({'logger__wandb': {'projct': None}}, 'did you mean project'),
+    'two validation sets of one name': (
+        {'datasets__val_2': {'name': 'set', 'type': 'SingleImageDataset', 'dataroot_lq': 'data/lq', 'io_backend': DISK}}
+        | {'datasets__val__name': 'set', 'val__metrics': None},
+        "datasets.val_2.name: 'set' is the name of datasets.val too; give it another",
+    ),
     'data set of another name': ({'datasets__test': {'type': 'X'}}, 'datasets.test: training knows train, val'),
     'a word for a number': ({'train__total_iter': 'many'}, 'train.total_iter: this needs to be a whole number above 0'),
     'a word for an argument': (

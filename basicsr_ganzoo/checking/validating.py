@@ -11,6 +11,7 @@ def check(opt):
     """Findings about the best checkpoint, and about what needs a package of its own."""
     yield from _best(opt)
     yield from _boards(opt)
+    yield from _names(opt)
     for name, block in get(opt, 'val.metrics', {}).items():
         kind = block.get('type') if isinstance(block, dict) else None
         if kind in entries('metrics') and not find_spec('pyiqa'):
@@ -30,6 +31,15 @@ def _best(opt):
             'val.keep_best.metric',
             f'it needs to be one of val.metrics ({known}), got {metric!r}{did_you_mean(metric, metrics)}',
         )
+
+
+def _names(opt):
+    """By their names the pictures, the metrics and the best values of validation sets are kept."""
+    seen = {}
+    for key, block in get(opt, 'datasets', {}).items():
+        name = (block or {}).get('name')
+        if key != 'train' and isinstance(name, str) and seen.setdefault(name, key) != key:
+            yield error(f'datasets.{key}.name', f'{name!r} is the name of datasets.{seen[name]} too; give it another')
 
 
 def _boards(opt):
