@@ -13,7 +13,6 @@ import torch
 import yaml
 from _runs import degrading, output_of, paired, results, start, stock, train, wait_for
 from _state import differences
-from _training import run_python
 
 from basicsr_ganzoo.training import folders, loop
 from basicsr_ganzoo.training.signals import StopRequest
@@ -273,14 +272,14 @@ def test_a_run_goes_on_with_the_option_file_that_it_has_kept(trained, tmp_path):
     copied(trained, tmp_path)
     kept = tmp_path / 'experiments/gan_x4/option.yml'
     before = kept.read_bytes()
-    command = ['-m', 'basicsr_ganzoo.train', '-opt', kept]
-    done = run_python(*command, '--auto_resume', '--force_yml', 'train:total_iter=5', cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert iterations(done.stdout + done.stderr) == [5]
+    root = f'path:experiments_root={tmp_path / "experiments"}'
+    code, output = train(kept, '--auto_resume', '--force_yml', root, 'train:total_iter=5')
+    assert code == 0, output
+    assert iterations(output) == [5]
     assert kept.read_bytes() == before
-    done = run_python(*command, '--fresh', cwd=tmp_path)
-    assert done.returncode == 1
-    assert f'--fresh would set {kept} aside too; copy it to elsewhere, and train with that' in done.stderr
+    code, output = train(kept, '--fresh', '--force_yml', root)
+    assert code == 1
+    assert f'--fresh would set {kept} aside too; copy it to elsewhere, and train with that' in output
     assert kept.is_file()
 
 
