@@ -1,6 +1,7 @@
 """Optimizers by their names in ``torch.optim``, in their fast forms."""
 
 import functools
+import inspect
 
 import torch
 
@@ -17,9 +18,24 @@ def optimizer_classes():
     return {name: entry for name, entry in classes.items() if issubclass(entry, base) and name not in unfit}
 
 
-def with_floats(options):
-    """Options of an optimizer whose lists hold floats: torch refuses ``betas: [0, 0.99]``, as YAML reads it."""
+def arguments_of(kind, options):
+    """The arguments with which to call an optimizer: ``options``, whose lists hold floats.
+
+    Torch refuses ``betas: [0, 0.99]``, as YAML reads it.
+
+    Raises:
+        ValueError: a list has not as many numbers as the optimizer's own one, of which torch tells in the first step.
+    """
+    for name, parameter in inspect.signature(kind).parameters.items():
+        value, wanted = options.get(name), parameter.default
+        fits = isinstance(value, list) and isinstance(wanted, tuple) and len(value) == len(wanted)
+        if value is not None and isinstance(wanted, tuple) and not (fits and all(map(_is_number, value))):
+            raise ValueError(f'{kind.__name__} needs {name} to be a list of {len(wanted)} numbers, got {value!r}')
     return {key: [float(v) for v in value] if isinstance(value, list) else value for key, value in options.items()}
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def optimizer_class(name):
@@ -61,7 +77,7 @@ def build_optimizer(block, where, net):
         kind = optimizer_class(options.pop('type'))
         if not options.keys() & set(FORMS) and can_be_fused(kind, trainable[0].device.type):
             options['fused'] = True
-        return construct(kind, {'params': trainable, **with_floats(options)})
+        return construct(kind, {'params': trainable, **arguments_of(kind, options)})
     except (TypeError, ValueError) as error:
         raise OptionError(f'{where}: {error}') from error
 

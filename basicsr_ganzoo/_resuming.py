@@ -51,7 +51,7 @@ def load_optimizer(optimizer, state, kind=None):
     groups = [{**saved, **{key: ours[key] for key in FORMS if key in ours}} for saved, ours in pairs]
     optimizer.load_state_dict({**state, 'param_groups': groups + state['param_groups'][len(groups) :]})
     for group in optimizer.param_groups:
-        missing = sorted(optimizer.defaults.keys() - group.keys())
+        missing = sorted(optimizer.defaults.keys() - group.keys() - set(FORMS))
         if missing:
             raise ValueError(f'it has no {", ".join(missing)} for {name}')
         _take_form(optimizer, group)

@@ -36,6 +36,7 @@ def degrading(**changes):
     return {'model_type': 'RealESRGANZooModel', 'gt_size': 64, 'degradation': 'real', **changes}
 
 
+DISK = {'type': 'disk'}
 RRDB = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_grow_ch': 4, 'num_block': 2}
 D64 = {'type': 'UNetSNDiscriminator', 'num_feat': 4}
 #: the changes of a good file, and what the only error has to say
@@ -109,6 +110,11 @@ MISTAKES = {
     ),
     'best as text': ({'val__keep_best': 'psnr'}, 'val.keep_best: this needs to be a mapping'),
     'misspelt key of wandb': ({'logger__wandb': {'projct': None}}, 'did you mean project'),
+    'two validation sets of one name': (
+        {'datasets__val_2': {'name': 'set', 'type': 'SingleImageDataset', 'dataroot_lq': 'data/lq', 'io_backend': DISK}}
+        | {'datasets__val__name': 'set', 'val__metrics': None},
+        "datasets.val_2.name: 'set' is the name of datasets.val too; give it another",
+    ),
     'data set of another name': ({'datasets__test': {'type': 'X'}}, 'datasets.test: training knows train, val'),
     'a word for a number': ({'train__total_iter': 'many'}, 'train.total_iter: this needs to be a whole number above 0'),
     'a word for an argument': (
@@ -131,7 +137,20 @@ MISTAKES = {
     'a list for metrics': ({'val__metrics': ['psnr']}, 'val.metrics: this needs to be a mapping'),
     'a list for a type': ({'network_d': {'type': ['VGGDiscriminator']}}, 'a type needs to be the name of something'),
     'a number for a file': ({'path__pretrain_network_g': 5}, 'path.pretrain_network_g: this needs to be the path of'),
-    'a slash in the name': ({'name': 'a/b'}, 'name: this needs to be text without a slash'),
+    'a slash in the name': ({'name': 'a/b'}, 'name: this needs to be the name of a folder, without a slash'),
+    'the folder above as name': ({'name': '..'}, 'name: this needs to be the name of a folder'),
+    'a name too long for the files of a run': ({'name': 'a' * 201}, 'of at most 200 bytes'),
+    'a number for a folder': (
+        {'path__experiments_root': 5},
+        'path.experiments_root: this needs to be the path of a folder, got 5',
+    ),
+    'a seed that numpy refuses': ({'manual_seed': 2**32}, 'manual_seed: this needs to be a whole number from 0 to'),
+    'one beta': (
+        {'train__optim_g__betas': [0.9]},
+        'train.optim_g: Adam needs betas to be a list of 2 numbers, got [0.9]',
+    ),
+    'three betas': ({'train__optim_d__betas': [0.9, 0.9, 0.9]}, 'train.optim_d: Adam needs betas to be a list of 2'),
+    'wandb without TensorBoard': ({'logger__wandb': {'project': 'sr'}}, 'logger.wandb: BasicSR wants use_tb_logger'),
     'never printing': ({'logger__print_freq': 0}, 'logger.print_freq: this needs to be a whole number above 0, got 0'),
     'no batch': (
         {'datasets__train__batch_size_per_gpu': 0},

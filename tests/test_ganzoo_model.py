@@ -16,6 +16,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from basicsr_ganzoo._optimizers import build_optimizer, can_be_fused, optimizer_classes, skips_on_device, step_unless
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo._registry import entries, register
+from basicsr_ganzoo._resuming import load_optimizer
 from basicsr_ganzoo.losses.pairing import PAIRINGS
 
 NAN = float('nan')
@@ -243,12 +244,15 @@ USUAL_OPTIMIZERS = sorted(set(optimizer_classes()) - {'Muon'})  # Muon is for ma
 
 
 @pytest.mark.parametrize('name', USUAL_OPTIMIZERS)
-def test_every_optimizer_of_torch_trains_by_its_name(name):
+def test_every_optimizer_of_torch_trains_by_its_name_and_is_resumed(name):
     opt = model_opt(gan_opt={'type': 'VanillaGANLoss'}, network_d=SMALL_D)
     opt['train']['optim_g'] = opt['train']['optim_d'] = {'type': name, 'lr': 1e-3}
     model, logs = train_steps(opt, 2, gt_size=32)
     assert type(model.optimizer_g).__name__ == name
     assert logs[0]['l_g_pix'] != logs[1]['l_g_pix']
+    resumed, saved = build_model(opt).optimizer_g, model.optimizer_g.state_dict()
+    load_optimizer(resumed, saved, name)
+    assert differences(saved['state'], resumed.state_dict()['state']) == []
 
 
 def test_a_saved_run_is_resumed_with_the_same_networks_and_optimizers(tmp_path):

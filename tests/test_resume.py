@@ -34,11 +34,14 @@ def whole(request, tmp_path_factory):
     return KINDS[request.param], results(folder, 10)
 
 
-def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_bits(whole, tmp_path):
+@pytest.mark.parametrize('param_key', ['params_ema', 'auto'])
+def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_bits(param_key, whole, tmp_path):
+    """The keys are of the files that a training begins with, and not of its checkpoints."""
     write, expected = whole
     path = write(tmp_path)
-    assert train(path, die_after=7)[0] == 9
-    code, output = train(path, '--auto_resume')
+    keys = ['--force_yml', *(f'path:param_key_{which}={param_key}' for which in 'gd')]
+    assert train(path, *keys, die_after=7)[0] == 9
+    code, output = train(path, '--auto_resume', *keys)
     assert code == 0, output
     assert 'iter: 4.' in output
     assert 'not exactly' not in output
@@ -183,16 +186,20 @@ def test_waiting_for_pictures_is_told_once(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- damage
 
 
-@pytest.mark.parametrize('damage', ['half a state', 'half a network', 'no network', 'text'])
+@pytest.mark.parametrize('damage', ['half a state', 'half a network', 'no network', 'nan in a network', 'text'])
 def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(damage, trained, tmp_path):
     path = copied(trained, tmp_path)
     home = tmp_path / 'experiments/gan_x4'
     victim = home / ('models/net_g_4.pth' if 'network' in damage else 'training_states/4.state')
     content = {'no network': None, 'text': b'no state'}.get(damage, victim.read_bytes()[:1000])
+    networks = torch.load(victim, weights_only=True)
     victim.unlink()
-    if content:
+    if damage == 'nan in a network':
+        next(iter(networks['params'].values())).fill_(float('nan'))
+        torch.save(networks, victim)
+    elif content:
         victim.write_bytes(content)
-    expected = {'no network': 'is no file', 'text': 'is damaged'}.get(damage, 'damaged')
+    expected = {'no network': 'is no file', 'nan in a network': 'not finite'}.get(damage, 'damaged')
     code, output = train(path, '--auto_resume')
     assert code == 0, output
     assert '4.state is damaged' in output
@@ -239,6 +246,41 @@ def test_networks_without_a_state_are_not_overwritten(trained, tmp_path):
         code, output = train(path, *flags)
         assert code == 1
         assert 'holds net_g_latest.pth but no training state to go on from; start anew with --fresh' in output
+
+
+@pytest.mark.parametrize('flags', [[], ['--auto_resume'], ['--fresh']])
+def test_a_folder_in_which_a_training_runs_is_left_to_it(flags, tmp_path):
+    path = paired(tmp_path, total_iter=100000, logger__save_checkpoint_freq=1, val=None)
+    first = start(path, output='first.txt')
+    states = tmp_path / 'experiments/gan_x4/training_states'
+    while not list(states.glob('*.state')):
+        assert first.is_alive()
+        time.sleep(0.02)
+    code, output = train(path, *flags)
+    assert code == 1
+    assert output.splitlines()[-1] == (
+        f'error: a training is running in {states.parent}; wait for its end, stop it, or change name'
+    )
+    assert first.is_alive()
+    first.kill()  # its lock is gone with it, though its workers live a while longer
+    first.join()
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=1')
+    assert code == 0, output
+
+
+def test_a_run_goes_on_with_the_option_file_that_it_has_kept(trained, tmp_path):
+    copied(trained, tmp_path)
+    kept = tmp_path / 'experiments/gan_x4/option.yml'
+    before = kept.read_bytes()
+    root = f'path:experiments_root={tmp_path / "experiments"}'
+    code, output = train(kept, '--auto_resume', '--force_yml', root, 'train:total_iter=5')
+    assert code == 0, output
+    assert iterations(output) == [5]
+    assert kept.read_bytes() == before
+    code, output = train(kept, '--fresh', '--force_yml', root)
+    assert code == 1
+    assert f'--fresh would set {kept} aside too; copy it to elsewhere, and train with that' in output
+    assert kept.is_file()
 
 
 def test_two_runs_that_are_set_aside_in_one_second_get_two_names(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from basicsr.losses.basic_loss import PerceptualLoss
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo._optimizers import optimizer_class, with_floats
+from basicsr_ganzoo._optimizers import arguments_of, optimizer_class
 from basicsr_ganzoo._options import OptionError, build, check_arguments, check_choice, construct, did_you_mean, lookup
 from basicsr_ganzoo.checking import error, get, is_wrong, paths
 from basicsr_ganzoo.checking.keys import NUMBER
@@ -105,15 +105,17 @@ def _trial(key, block):
     """Findings from building what is cheap to build, which tells everything about its values."""
     options = {name: value for name, value in block.items() if name != 'type'}
     if key.endswith(('optim_g', 'optim_d')):
-        yield from _attempt(
-            key, construct, optimizer_class(block['type']), {'params': [_parameter()], **with_floats(options)}
-        )
+        yield from _attempt(key, _build_optimizer, optimizer_class(block['type']), options)
     elif key == 'train.scheduler':
         yield from _attempt(key, construct, _scheduler(block['type']), {'optimizer': _any_optimizer(), **options})
     elif lookup(LOSS_REGISTRY, block['type']) is PerceptualLoss:
         yield from _perceptual(key, block)
     else:
         yield from _attempt(key, _build_loss, key, block)
+
+
+def _build_optimizer(kind, options):
+    return construct(kind, {'params': [_parameter()], **arguments_of(kind, options)})
 
 
 def _parameter():

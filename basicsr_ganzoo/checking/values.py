@@ -33,18 +33,22 @@ def is_positive(value):
     return isinstance(value, int) and is_number(value) and value > 0
 
 
+def is_folder_name(value):
+    """Whether ``value`` names a folder of its own, whose files can have longer names."""
+    if not isinstance(value, str) or not value.strip() or value in ('.', '..'):
+        return False
+    return value.isprintable() and not set(value) & set('/\\') and len(value.encode()) <= 200
+
+
 COUNT = ('a whole number above 0', lambda v: is_whole(v) and v > 0)
 SIZE = ('a whole number above 0', is_positive)
 NATURAL = ('a whole number from 0', lambda v: isinstance(v, int) and is_number(v) and v >= 0)
 FLAG = ('true or false', lambda v: isinstance(v, bool))
 FILE = ('the path of a file', lambda v: isinstance(v, str))
 RULES = {
-    'name': (
-        'text without a slash, which names a folder',
-        lambda v: isinstance(v, str) and v and not set(v) & set('/\\'),
-    ),
+    'name': ('the name of a folder, without a slash and of at most 200 bytes', lambda v: is_folder_name(v)),
     'num_gpu': ('auto or a whole number from 0', lambda v: v == 'auto' or NATURAL[1](v)),
-    'manual_seed': NATURAL,
+    'manual_seed': ('a whole number from 0 to 4294967295', lambda v: NATURAL[1](v) and v < 2**32),
     'train.total_iter': COUNT,
     'train.warmup_iter': ('a whole number, -1 for no warm-up', is_whole),
     'train.ema_decay': ('a number from 0 to below 1', lambda v: is_number(v) and 0 <= v < 1),
@@ -62,6 +66,7 @@ RULES = {
     'logger.use_tb_logger': FLAG,
     'path.pretrain_network_g': FILE,
     'path.resume_state': FILE,
+    'path.experiments_root': ('the path of a folder', lambda v: isinstance(v, str)),
     'path.strict_load_g': FLAG,
     'train.grad_clip_g': ('a number above 0', lambda v: is_number(v) and v > 0),
     'train.max_bad_steps': SIZE,

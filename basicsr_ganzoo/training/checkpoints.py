@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import torch
+from torch.utils._pytree import tree_leaves
+
 from basicsr_ganzoo._files import PART
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.checkpoints.files import read_file
@@ -44,7 +47,7 @@ def states_in(folder):
 
 
 def _newest_whole(opt):
-    """The newest state that loads, and whose networks do; None where there is none at all."""
+    """The newest state that loads, and whose networks do and are finite; None where there is none at all."""
     folder = opt['path']['training_states']
     states = states_in(folder)
     for path in states:
@@ -73,11 +76,18 @@ def _check_whole(opt, path):
     folder, iteration = _folder_of_networks(opt, path), state['iter']
     try:
         for label in _labels(opt):
-            read_file(folder / f'{label}_{iteration}.pth')
+            _check_numbers(folder / f'{label}_{iteration}.pth')
         for rank in range(1, opt['world_size']) if _needs_parts(opt, state) else ():
             load_file(rank_file(Path(path).parent, iteration, rank))
     except OptionError as error:
         raise OptionError(f'{path} is damaged: {error}') from error
+
+
+def _check_numbers(path):
+    """Raise ``OptionError`` if a file of weights has some that are not finite, as BasicSR's models save them."""
+    leaves = [leaf for leaf in tree_leaves(read_file(path)) if isinstance(leaf, torch.Tensor)]
+    if not all(leaf.isfinite().all() for leaf in leaves):
+        raise OptionError(f'{path} has weights that are not finite')
 
 
 def _needs_parts(opt, state):
@@ -99,13 +109,16 @@ def _folder_of_networks(opt, state_path):
 
 
 def _take_networks(opt, state_path, iteration):
-    """Let the networks be built from the checkpoint, as BasicSR's ``check_resume`` does."""
+    """Let the networks be built from the checkpoint, as BasicSR's ``check_resume`` does.
+
+    The keys of the option file are of the files that the training began with; here ``params`` is what is trained.
+    """
     paths, folder = opt['path'], _folder_of_networks(opt, state_path)
     paths['resumed_models'] = str(folder)
     for label in _labels(opt):
-        paths[f'pretrain_network_{label.removeprefix("net_")}'] = str(folder / f'{label}_{iteration}.pth')
-    for key in [key for key in paths if key.startswith('param_key') and paths[key] == 'params_ema']:
-        paths[key] = 'params'
+        which = label.removeprefix('net_')
+        paths[f'pretrain_network_{which}'] = str(folder / f'{label}_{iteration}.pth')
+        paths[f'param_key_{which}'] = 'params'
 
 
 def remove_old(paths, iteration, keep):

@@ -1,24 +1,40 @@
 """The folder of an experiment: made, or set aside with ``--fresh``; never taken from a run that is in it."""
 
+import errno
 import itertools
 import os
 from pathlib import Path
 
 from basicsr.utils import get_time_str
 
+from basicsr_ganzoo._files import NO_ROOM
 from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.training.checkpoints import remove_parts, states_in
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
-def prepare(opt, fresh, resuming):
-    """Make the folders that the run writes to; for the first of several processes.
+LOCK = '.lock'
+#: what a system says of a lock that another process has; anything else says that it has no locks
+TAKEN = (errno.EACCES, errno.EAGAIN)
+_held = []  # open files, with which a lock would go
+
+
+def prepare(opt, fresh, resuming, option_file):
+    """Make the folders that the run writes to, and claim them; for the first of several processes.
 
     Raises:
-        OptionError: a run is in them, and nothing says that it is to go on or to be set aside.
+        OptionError: a run is in them, and nothing says that it is to go on or to be set aside; or it still runs.
     """
     paths = opt['path']
     home, board = Path(paths['experiments_root']), _board(opt)
+    if home.is_dir():
+        claim(home)
     if fresh:
+        if home.resolve() in Path(option_file).resolve().parents:
+            raise OptionError(f'--fresh would set {option_file} aside too; copy it to elsewhere, and train with that')
         for folder in (home, board):
             _set_aside(folder)
     elif resuming:
@@ -26,10 +42,39 @@ def prepare(opt, fresh, resuming):
     else:
         _refuse_to_overwrite(opt, home)
     for name in ('models', 'training_states', 'visualization'):
-        os.makedirs(paths[name], exist_ok=True)
-        if not os.access(paths[name], os.W_OK):  # better now than at the first save
-            raise OptionError(f'cannot write there: {paths[name]} is not writable')
+        _make(paths[name])
+    claim(home)
     remove_parts(paths)
+
+
+def _make(folder):
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        raise OptionError(f'cannot write there: {error}') from error
+    if not os.access(folder, os.W_OK):  # better now than at the first save
+        raise OptionError(f'cannot write there: {folder} is not writable')
+
+
+def claim(home):
+    """Keep other trainings out of a folder for as long as this process lives.
+
+    A lock of POSIX, which ends with the process however it ends, and which the workers of its loaders do not inherit.
+
+    Raises:
+        OptionError: a training that runs has it.
+    """
+    if fcntl is None:
+        return
+    file = open(home / LOCK, 'a')  # noqa: SIM115
+    _held.append(file)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in TAKEN:
+            raise OptionError(f'a training is running in {home}; wait for its end, stop it, or change name') from error
 
 
 def _board(opt):

@@ -21,7 +21,7 @@ def logs(opt, option_file):
     Raises:
         OptionError: what ``logger`` asks for is not installed or contradicts itself.
     """
-    copy_opt_file(option_file, opt['path']['experiments_root'])
+    _keep_option_file(option_file, opt['path']['experiments_root'])
     log_file = os.path.join(opt['path']['log'], f'train_{opt["name"]}_{get_time_str()}.log')
     logger = get_root_logger(logger_name='basicsr', log_level=logging.INFO, log_file=log_file)
     _tell_once(logger)
@@ -38,6 +38,12 @@ def logs(opt, option_file):
         finally:
             if board:
                 board.close()
+
+
+def _keep_option_file(file, folder):
+    """Copy it beside what it has led to, unless it is that copy: a run may go on with it."""
+    if os.path.realpath(os.path.dirname(file)) != os.path.realpath(folder):
+        copy_opt_file(file, folder)
 
 
 def _tell_once(logger):

@@ -72,4 +72,4 @@ def seed(opt, saved_seed=None):
     if opt.get('manual_seed') is None:
         chosen = saved_seed if saved_seed is not None else random.SystemRandom().randint(1, 10000)
         opt['manual_seed'] = distributed.of_first(lambda: chosen)
-    set_random_seed(opt['manual_seed'] + opt['rank'])
+    set_random_seed((opt['manual_seed'] + opt['rank']) % 2**32)

@@ -55,7 +55,7 @@ def _train(opt, args):
         keep_freed_memory()
     state = state_to_resume(opt)
     options.seed(opt, ((state or {}).get('loop') or {}).get('seed'))
-    distributed.of_first(folders.prepare, opt, args.fresh, state is not None)
+    distributed.of_first(folders.prepare, opt, args.fresh, state is not None, args.opt)
     with logs(opt, args.opt) as (logger, tb_logger):
         data, validation = TrainingData(opt), validation_loaders(opt, logger)
         model = build_model(opt)
