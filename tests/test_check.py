@@ -65,6 +65,18 @@ MISTAKES = {
     'misspelt scheduler': ({'train__scheduler': {'type': 'MultiStep'}}, 'did you mean MultiStepLR'),
     'scheduler without milestones': ({'train__scheduler': {'type': 'MultiStepLR'}}, 'needs the option milestones'),
     'misspelt metric': ({'val__metrics': {'psnr': {'type': 'calculate_pnsr'}}}, 'did you mean calculate_psnr'),
+    'model_type that is a list': ({'model_type': ['GANZooModel']}, 'model_type: this needs to be text, got'),
+    'type of a metric that is a list': ({'val__metrics__psnr__type': [1]}, 'psnr.type: this needs to be text, got [1]'),
+    'border that is a list': ({'val__metrics__psnr__crop_border': [1]}, 'crop_border: this needs to be a whole number'),
+    'weight that is a list': (
+        {'train__pixel_opt__loss_weight': [1]},
+        'pixel_opt.loss_weight: this needs to be a number',
+    ),
+    'scale that a generator does not have': (
+        {'network_g__upscale': 5},
+        'MSRResNet cannot be built with these arguments',
+    ),
+    'negative width': ({'network_g__num_feat': -1}, 'MSRResNet cannot be built with these arguments'),
     'misspelt dataset': ({'datasets__train__type': 'PairedImagDataset'}, 'did you mean PairedImageDataset'),
     'misspelt dataset key': ({'datasets__train__dataset_enlarge_ration': 2}, 'did you mean dataset_enlarge_ratio'),
     'number as text': ({'train__optim_d__lr': '1e-4'}, "train.optim_d.lr: '1e-4' is text"),

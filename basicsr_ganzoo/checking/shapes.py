@@ -130,12 +130,19 @@ def network_without_numbers(block, key):
             net = build(ARCH_REGISTRY, block, key).eval()
     except OptionError as mistake:
         return None, [error(key, mistake)]
-    except RuntimeError:  # a network of somebody else's that cannot be built without numbers
-        return None, []
+    except (AttributeError, RuntimeError):  # a network of somebody else's may want numbers to be built
+        return None, list(_building(block, key))
     size = sum(parameter.numel() for parameter in net.parameters())
     if size > MOST_PARAMETERS:
         return None, [error(key, f'this network has {size:.0e} parameters, too many for any GPU; give smaller numbers')]
     return net, []
+
+
+def _building(block, key):
+    try:
+        build(ARCH_REGISTRY, block, key)
+    except (AttributeError, RuntimeError) as mistake:
+        yield error(key, f'{block["type"]} cannot be built with these arguments{_reason(mistake)}')
 
 
 def _output(net, opt, key, shape):

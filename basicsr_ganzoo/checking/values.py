@@ -44,6 +44,8 @@ COUNT = ('a whole number above 0', lambda v: is_whole(v) and v > 0)
 SIZE = ('a whole number above 0', is_positive)
 NATURAL = ('a whole number from 0', lambda v: isinstance(v, int) and is_number(v) and v >= 0)
 FLAG = ('true or false', lambda v: isinstance(v, bool))
+TEXT = ('text', lambda v: isinstance(v, str))
+NUMBER_OF_ANY_SIZE = ('a number', is_number)
 FILE = ('the path of a file', lambda v: isinstance(v, str))
 RULES = {
     'name': ('the name of a folder, without a slash and of at most 200 bytes', lambda v: is_folder_name(v)),
@@ -91,7 +93,7 @@ ADVERSARY_RULES = {
     'net_d_skip_accuracy': ('a number from 0.5 to 1', lambda v: is_number(v) and 0.5 <= v <= 1),
 }
 DATASET_RULES = {
-    'name': ('text', lambda v: isinstance(v, str)),
+    'name': TEXT,
     'batch_size_per_gpu': SIZE,
     'num_worker_per_gpu': NATURAL,
     'dataset_enlarge_ratio': ('auto or a number above 0', lambda v: v == 'auto' or (is_number(v) and v > 0)),
@@ -107,13 +109,16 @@ DATASET_RULES = {
 
 
 def structure(opt):
-    """Findings about what has to be a mapping; the other checks rely on it."""
+    """Findings about what has to be a mapping or text; the other checks rely on it."""
     datasets = get(opt, 'datasets', {})
     names = datasets if isinstance(datasets, dict) else ()
     for key in (*MAPPINGS, *(f'datasets.{name}' for name in names)):
         value = get(opt, key)
         if value is not None and not isinstance(value, dict):
             yield error(key, f'this needs to be a mapping, keys with values below it, got {value!r}')
+    metrics = get(opt, 'val.metrics', {})
+    for key in ('model_type', *(f'val.metrics.{name}.type' for name in metrics if isinstance(metrics, dict))):
+        yield from _value(key, get(opt, key), TEXT)
 
 
 def check(opt):
@@ -123,6 +128,10 @@ def check(opt):
     for name, rule in ADVERSARY_RULES.items():
         for key in paths(opt, name):
             yield from _value(key, get(opt, key), rule)
+    for name in get(opt, 'val.metrics', {}):
+        yield from _value(f'val.metrics.{name}.crop_border', get(opt, f'val.metrics.{name}.crop_border'), NATURAL)
+    for name in get(opt, 'train', {}):
+        yield from _value(f'train.{name}.loss_weight', get(opt, f'train.{name}.loss_weight'), NUMBER_OF_ANY_SIZE)
     for name, block in get(opt, 'datasets', {}).items():
         for key, rule in DATASET_RULES.items():
             yield from _value(f'datasets.{name}.{key}', (block or {}).get(key), rule)
