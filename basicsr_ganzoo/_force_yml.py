@@ -6,9 +6,9 @@ from basicsr_ganzoo._options_files import load_unique
 FORM = '--force_yml wants KEY:KEY=VALUE'
 
 
-def add_argument(parser):
+def add_argument(parser, example='train:total_iter=5000'):
     """The flag, as BasicSR's train.py has it."""
-    told = 'set values of the option file, also of new keys, in blocks that need not be there: train:total_iter=5000'
+    told = f'set values of the option file, also of new keys, in blocks that need not be there: {example}'
     parser.add_argument('--force_yml', nargs='+', metavar='KEY:KEY=VALUE', help=told)
 
 

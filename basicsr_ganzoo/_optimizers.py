@@ -5,7 +5,7 @@ import inspect
 
 import torch
 
-from basicsr_ganzoo._options import OptionError, check_choice, construct
+from basicsr_ganzoo._options import OptionError, check_choice, construct, is_number
 
 #: how an optimizer computes, which changes its numbers by rounding alone
 FORMS = ('foreach', 'fused', 'capturable', 'differentiable')
@@ -29,13 +29,9 @@ def arguments_of(kind, options):
     for name, parameter in inspect.signature(kind).parameters.items():
         value, wanted = options.get(name), parameter.default
         fits = isinstance(value, list) and isinstance(wanted, tuple) and len(value) == len(wanted)
-        if value is not None and isinstance(wanted, tuple) and not (fits and all(map(_is_number, value))):
+        if value is not None and isinstance(wanted, tuple) and not (fits and all(map(is_number, value))):
             raise ValueError(f'{kind.__name__} needs {name} to be a list of {len(wanted)} numbers, got {value!r}')
     return {key: [float(v) for v in value] if isinstance(value, list) else value for key, value in options.items()}
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def optimizer_class(name):

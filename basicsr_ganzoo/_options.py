@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+from collections.abc import Mapping
 from numbers import Integral
 
 
@@ -23,9 +24,14 @@ def check_choice(owner, name, value, choices):
         raise ValueError(f'{owner} needs {name} to be one of {allowed}, got {value!r}{did_you_mean(value, choices)}')
 
 
+def is_number(value):
+    """Whether ``value`` is a number, which true and false are not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def check_number(owner, name, value, least=-math.inf, most=math.inf):
     """Raise ``ValueError`` unless ``value`` is a finite number from ``least`` to ``most``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not is_number(value) or not math.isfinite(value):
         raise ValueError(f'{owner} needs {name} to be a number such as 0.1, got {value!r}')
     if not least <= value <= most:
         bounds = f'of at least {least:g}' if most == math.inf else f'from {least:g} to {most:g}'
@@ -107,3 +113,13 @@ def build(registry, block, where):
         return construct(lookup(registry, block['type']), options)
     except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
         raise OptionError(f'{where}: {error}') from error
+
+
+def gt_size(opt):
+    """The side in pixels of the pictures that an option file trains with."""
+    size = opt.get('gt_size') or (opt['datasets']['train'] if isinstance(opt.get('datasets'), Mapping) else {}).get(
+        'gt_size'
+    )
+    if not size:
+        raise OptionError('datasets.train.gt_size is missing, so that the size of the pictures is not known')
+    return size

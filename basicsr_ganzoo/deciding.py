@@ -1,5 +1,6 @@
 """Whether a step updates the networks: decided on the host, or on the device without waiting for it."""
 
+import functools
 import math
 from collections import OrderedDict
 
@@ -64,7 +65,7 @@ class StepNumbers:
             self._read = OrderedDict((name, values[name]) for name in self.order)
         return self._read
 
-    @property
+    @functools.cached_property
     def good(self):
         """Whether all losses and norms of gradients are finite."""
         numbers = self.read()

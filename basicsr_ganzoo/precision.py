@@ -81,7 +81,7 @@ class Precision:
 
     def backward(self, loss, share, parameters):
         """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows."""
-        torch.autograd.backward(self._scaled(loss if share == 1 else loss * share), inputs=parameters)
+        torch.autograd.backward(self._scaled(loss, share), inputs=parameters)
 
     def backward_by_parts(self, loss, share, parameters, parts):
         """As :meth:`backward`, but through one part of the graph at each ``next`` of the iterator that this gives.
@@ -91,7 +91,7 @@ class Precision:
         Args:
             parts: lists of tensors through which alone the loss depends on the parameters.
         """
-        loss = self._scaled(loss if share == 1 else loss * share)
+        loss = self._scaled(loss, share)
         gradients = iter(torch.autograd.grad(loss, [head for part in parts for head in part], materialize_grads=True))
         for part in parts:
             torch.autograd.backward(part, [next(gradients) for _ in part], inputs=parameters)
@@ -127,7 +127,8 @@ class Precision:
         if self.loss_scale and state:
             self.loss_scale.value, self.loss_scale.good_steps = state['scale'], state['good_steps']
 
-    def _scaled(self, value):
+    def _scaled(self, value, share=1):
+        value = value if share == 1 else value * share
         return value if self.scale == 1 else value * self.scale
 
 

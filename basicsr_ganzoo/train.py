@@ -88,8 +88,8 @@ def _leave_out_emptied(opt):
     """Of data sets, ``train`` and ``val`` what is null, as by ``--force_yml datasets:val=null``, is not given."""
     if isinstance(opt.get('datasets'), dict):
         opt['datasets'] = {name: block for name, block in opt['datasets'].items() if block is not None}
-    for key in ('train', 'val'):
-        opt.update({key: _without_nulls(opt[key])} if key in opt else {})
+    for key in {'train', 'val'} & opt.keys():
+        opt[key] = _without_nulls(opt[key])
 
 
 def _without_nulls(value):

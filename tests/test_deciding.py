@@ -174,6 +174,7 @@ def test_degrading_reads_nothing_but_whether_there_is_grey_noise_which_a_gpu_is_
         batch = {name: torch.stack([each[name] for each in drawn]) for name in drawn[0]}
         with no_reads(monkeypatch, before=iteration):
             take(model, batch | {'gt': torch.rand(2, 3, 88, 88)}, iteration)
+        assert model.lq.shape[-1] * 4 == model.gt.shape[-1] == 64
 
 
 # ---------------------------------------------------------------- the same numbers

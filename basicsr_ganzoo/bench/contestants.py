@@ -1,13 +1,12 @@
 """The options of those that are compared: our model, BasicSR's, and ours without what makes it fast."""
 
 import copy
-from collections.abc import Mapping
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 
 from basicsr_ganzoo._adversaries import adversaries_of
-from basicsr_ganzoo._options import OptionError, build
+from basicsr_ganzoo._options import OptionError, build, gt_size
 from basicsr_ganzoo._pipeline import usable_gpus
 from basicsr_ganzoo.content import further_losses
 from basicsr_ganzoo.losses import adversarial_loss as ours
@@ -116,13 +115,3 @@ def batches(opt, seed=0):
             'lq': torch.rand(count, channels['in'], size // scale, size // scale, generator=generator),
             'gt': torch.rand(count, channels['out'], size, size, generator=generator),
         }
-
-
-def gt_size(opt):
-    """The side in pixels of the pictures that an option file trains with."""
-    size = opt.get('gt_size') or (opt['datasets']['train'] if isinstance(opt.get('datasets'), Mapping) else {}).get(
-        'gt_size'
-    )
-    if not size:
-        raise OptionError('datasets.train.gt_size is missing, so that the size of the pictures is not known')
-    return size

@@ -7,8 +7,9 @@ import statistics
 import basicsr
 import torch
 
+from basicsr_ganzoo._options import gt_size
 from basicsr_ganzoo.bench.apart import Apart
-from basicsr_ganzoo.bench.contestants import SPEED_KEYS, gt_size, own_options, plain_options, stock_options
+from basicsr_ganzoo.bench.contestants import SPEED_KEYS, own_options, plain_options, stock_options
 from basicsr_ganzoo.bench.stand_ins import vgg_is_random
 
 MEASURES = ('cpu_s', 'wall_s', 'flops', 'peak_bytes')

@@ -10,10 +10,18 @@ from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from basicsr_ganzoo._optimizers import arguments_of, optimizer_class
-from basicsr_ganzoo._options import OptionError, build, check_arguments, check_choice, construct, did_you_mean, lookup
+from basicsr_ganzoo._options import (
+    OptionError,
+    build,
+    check_arguments,
+    check_choice,
+    construct,
+    did_you_mean,
+    is_number,
+    lookup,
+)
 from basicsr_ganzoo.checking import error, get, is_wrong, paths
 from basicsr_ganzoo.checking.keys import NUMBER
-from basicsr_ganzoo.checking.values import is_number
 from basicsr_ganzoo.content import further_losses
 
 LOSSES = ('train.pixel_opt', 'train.perceptual_opt', 'train.ldl_opt')

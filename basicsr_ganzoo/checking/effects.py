@@ -2,9 +2,8 @@
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from basicsr_ganzoo._options import OptionError, build
+from basicsr_ganzoo._options import OptionError, build, is_number
 from basicsr_ganzoo.checking import adversaries, get, paths, warning
-from basicsr_ganzoo.checking.values import is_number
 from basicsr_ganzoo.content import further_losses
 
 FREQUENCIES = {

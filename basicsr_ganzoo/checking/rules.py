@@ -5,10 +5,10 @@ from pathlib import Path
 
 from basicsr_ganzoo import _vgg
 from basicsr_ganzoo._adversaries import HOMES
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo._options import OptionError, is_number
 from basicsr_ganzoo.checking import error, get, warning
 from basicsr_ganzoo.checking.effects import perceptual_losses
-from basicsr_ganzoo.checking.values import is_number, is_positive
+from basicsr_ganzoo.checking.values import is_positive
 from basicsr_ganzoo.content import further_losses
 from basicsr_ganzoo.degradations.kernels import check_same_preset
 from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool

@@ -1,5 +1,6 @@
 """Values: their kinds and bounds, where BasicSR's pipeline would crash late or do something else with others."""
 
+from basicsr_ganzoo._options import is_number
 from basicsr_ganzoo.checking import error, get, paths
 from basicsr_ganzoo.checking.keys import NUMBER
 from basicsr_ganzoo.precision import DTYPES
@@ -16,11 +17,6 @@ MAPPINGS = (
     'logger.wandb',
     'adversaries',
 )
-
-
-def is_number(value):
-    """Whether ``value`` is a number, which true and false are not."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_whole(value):
@@ -48,7 +44,7 @@ TEXT = ('text', lambda v: isinstance(v, str))
 NUMBER_OF_ANY_SIZE = ('a number', is_number)
 FILE = ('the path of a file', lambda v: isinstance(v, str))
 RULES = {
-    'name': ('the name of a folder, without a slash and of at most 200 bytes', lambda v: is_folder_name(v)),
+    'name': ('the name of a folder, without a slash and of at most 200 bytes', is_folder_name),
     'num_gpu': ('auto or a whole number from 0', lambda v: v == 'auto' or NATURAL[1](v)),
     'manual_seed': ('a whole number from 0 to 4294967295', lambda v: NATURAL[1](v) and v < 2**32),
     'train.total_iter': COUNT,

@@ -2,6 +2,8 @@
 
 import json
 
+from basicsr_ganzoo import _force_yml
+
 
 def add_arguments(parser):
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML)')
@@ -21,12 +23,7 @@ def add_arguments(parser):
         '--workers', type=int, metavar='N', help='with --data: processes that load (default: 0, this one loads)'
     )
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
-    parser.add_argument(
-        '--force_yml',
-        nargs='+',
-        metavar='KEY:KEY=VALUE',
-        help='other values, as in train; datasets:train:batch_size_per_gpu=2 for a smaller batch',
-    )
+    _force_yml.add_argument(parser, 'datasets:train:batch_size_per_gpu=2')
 
 
 def run(args):

@@ -2,7 +2,7 @@
 
 import difflib
 
-from basicsr_ganzoo._options import OptionError, did_you_mean
+from basicsr_ganzoo._options import OptionError, did_you_mean, is_number
 
 KERNEL_KINDS = ('iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso')
 KERNEL_SHARES = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
@@ -126,7 +126,7 @@ def _rule(key):
     if stem == 'resize_prob':
         return 'three shares, of up, down and keep', lambda v: _are_shares(v) and len(v) == 3
     if stem.endswith('_prob'):
-        return 'a number from 0 to 1', lambda v: _is_number(v) and 0 <= v <= 1
+        return 'a number from 0 to 1', lambda v: is_number(v) and 0 <= v <= 1
     return _range_rule(stem)
 
 
@@ -140,17 +140,13 @@ def _range_rule(stem):
     return '[low, high] with 0 <= low <= high', lambda v: _ascends(v) and v[0] >= 0
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _is_list(value):
     return isinstance(value, (list, tuple))
 
 
 def _are_shares(value):
-    return _is_list(value) and all(_is_number(v) and v >= 0 for v in value) and sum(value) > 0
+    return _is_list(value) and all(is_number(v) and v >= 0 for v in value) and sum(value) > 0
 
 
 def _ascends(value):
-    return _is_list(value) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
+    return _is_list(value) and len(value) == 2 and all(map(is_number, value)) and value[0] <= value[1]

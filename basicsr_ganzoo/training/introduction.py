@@ -4,8 +4,7 @@ import dataclasses
 
 import torch
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.bench.contestants import gt_size
+from basicsr_ganzoo._options import OptionError, gt_size
 from basicsr_ganzoo.step_cost import step_cost
 from basicsr_ganzoo.training.distributed import TORCHRUN
 
