@@ -4,10 +4,10 @@
 registries. The ``ganzoo`` command registers only in the verbs that need it, so that ``ganzoo --help`` is instant.
 """
 
-from basicsr_ganzoo import _compat, _registry
+from basicsr_ganzoo import compat, registry
 
 __version__ = '0.1.0'
 
-_compat.install()
-if not _compat.started_as_command():
-    _registry.import_submodules()
+compat.install()
+if not compat.started_as_command():
+    registry.import_submodules()

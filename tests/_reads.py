@@ -6,7 +6,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from basicsr_ganzoo.deciding import StepNumbers
+from basicsr_ganzoo.engine.commit import StepNumbers
 
 #: methods of tensors that hand numbers, or shapes made of numbers, to the host
 METHODS = (

@@ -93,7 +93,7 @@ def _train(path, flags, output, die_after=None, largest_file=None, env=None):
 
 
 def _die_after(iteration):
-    from basicsr_ganzoo.training.loop import Loop
+    from basicsr_ganzoo.trainer.loop import Loop
 
     step = Loop._step
 

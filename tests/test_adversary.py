@@ -5,20 +5,21 @@ import copy
 import pytest
 import torch
 from _training import batches, model_opt
+from _zoo import GAN_LOSSES
 from basicsr.losses import build_loss
 from basicsr.models import build_model
 
-from basicsr_ganzoo._adversaries import freeze_first_layers
-from basicsr_ganzoo._averaging import MovingAverage
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import entries
-from basicsr_ganzoo.adversary import Adversary, WithFeatures
-from basicsr_ganzoo.content_losses.feature_matching import FeatureMatchingLoss
+from basicsr_ganzoo.adversarial.adversary import Adversary, WithFeatures
+from basicsr_ganzoo.adversarial.builder import freeze_first_layers
+from basicsr_ganzoo.adversarial.skip import SkipWhenStrong
+from basicsr_ganzoo.engine.ema import MovingAverage
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.losses.feature_matching import FeatureMatchingLoss
 from basicsr_ganzoo.losses.pairing import PAIRINGS
+from basicsr_ganzoo.registry import entries
 from basicsr_ganzoo.regularizers.r1 import R1Regularizer
-from basicsr_ganzoo.skipping import SkipWhenStrong
 
-LOSSES = {name: loss for name, loss in entries('losses').items() if isinstance(loss, type)}
+LOSSES = GAN_LOSSES
 DISCRIMINATORS = entries('archs')
 
 

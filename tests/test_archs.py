@@ -13,8 +13,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.archs._layers import CONV_NORMS
+from basicsr_ganzoo.registry import entries
 
 ARCHS = entries('archs')
 #: arguments, beside the defaults, with which the contract tests build a discriminator

@@ -10,10 +10,10 @@ from _training import write_option_file, write_pairs
 from basicsr.data import build_dataset
 from torch import nn
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.bench import apart, contestants, loading, race
-from basicsr_ganzoo.bench.meters import LiveBytes
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.profiling import bench_data, bench_models, bench_step, subprocess
+from basicsr_ganzoo.profiling.meters import LiveBytes
 
 RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, 'loss_weight': 5e-3}
 VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 5e-3}
@@ -76,7 +76,7 @@ def test_ours_and_basicsrs_model_come_from_the_same_file_and_have_the_same_losse
     assert report['random_vgg'] is True
     assert report['ratios']['flops']['ratio'] < 1
     for result in report['results'].values():
-        assert min(result[key] for key in race.MEASURES) > 0
+        assert min(result[key] for key in bench_step.MEASURES) > 0
 
 
 def test_the_table_names_sizes_the_random_network_and_what_basicsr_leaves_out(tmp_path, capsys):
@@ -115,15 +115,15 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(changes, flags, told, tmp_pat
 def test_several_adversaries_have_no_counterpart():
     opt = {'model_type': 'GANZooModel', 'num_gpu': 0, 'train': {}, 'adversaries': {'a': {'network_d': {}}}}
     with pytest.raises(OptionError, match='no model with several adversaries'):
-        contestants.stock_options(opt)
+        bench_models.stock_options(opt)
 
 
 def test_a_contestant_whose_process_ends_is_one_sentence(tmp_path, monkeypatch):
     """As one that the system kills because it has no memory left."""
-    monkeypatch.setattr(apart.Apart, 'take_timed_step', lambda self: (self.end(), self._receive()))
+    monkeypatch.setattr(subprocess.Apart, 'take_timed_step', lambda self: (self.end(), self._receive()))
     opt = yaml.safe_load(write_option_file(tmp_path).read_text())
     with pytest.raises(OptionError, match='the process of ours has ended with code -15; if the memory was too small'):
-        race.run(opt, steps=1)
+        bench_step.run(opt, steps=1)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_an_error_in_a_contestant_is_one_sentence(error, told, tmp_path):
     path = write_option_file(tmp_path, network_d={'type': 'FlatDiscriminator'}, train__gan_opt=VANILLA)
     opt = yaml.safe_load(path.read_text()) | {'imports': ['zoo.py']}
     with pytest.raises(OptionError, match=told):
-        race.run(opt, steps=1, folder=tmp_path)
+        bench_step.run(opt, steps=1, folder=tmp_path)
 
 
 def test_a_contestant_knows_what_the_option_file_imports(tmp_path, capsys):
@@ -174,8 +174,8 @@ def test_live_bytes_sees_what_autograd_keeps():
 def test_the_second_step_is_measured_as_any_later_one(tmp_path):
     """The bytes of a later step are those of the second: nothing piles up."""
     opt = yaml.safe_load(write_option_file(tmp_path).read_text())
-    report = race.run(opt, steps=1)
-    again = race.run(opt, steps=3)
+    report = bench_step.run(opt, steps=1)
+    again = bench_step.run(opt, steps=3)
     assert report['results']['ours']['peak_bytes'] == again['results']['ours']['peak_bytes']
 
 
@@ -190,8 +190,8 @@ def test_flags_stand_for_keys_of_train_and_the_report_names_them(tmp_path, capsy
 def test_compiling_is_not_timed_and_where_it_fails_the_report_says_so(tmp_path):
     opt = yaml.safe_load(option_file(tmp_path, train__gan_opt=VANILLA).read_text())
     opt['train']['compile'] = {'backend': 'aot_eager'}
-    with apart.silence():
-        contestant, failing = (apart._enter('ours', contestants.own_options(opt), (), '.') for _ in range(2))
+    with subprocess.silence():
+        contestant, failing = (subprocess._enter('ours', bench_models.own_options(opt), (), '.') for _ in range(2))
         assert contestant.compiler.compiled == 0
         contestant.settle()
         compiled = contestant.compiler.compiled
@@ -199,8 +199,8 @@ def test_compiling_is_not_timed_and_where_it_fails_the_report_says_so(tmp_path):
         assert contestant.compiler.compiled == compiled > 3
         torch.compile = None
         failing.settle()
-    assert apart._record(contestant)['compile_failed'] is None
-    assert 'cannot be compiled, training goes on without' in apart._record(failing)['compile_failed']
+    assert subprocess._record(contestant)['compile_failed'] is None
+    assert 'cannot be compiled, training goes on without' in subprocess._record(failing)['compile_failed']
 
 
 # ---------------------------------------------------------------- --data
@@ -255,12 +255,12 @@ def test_the_loading_of_both_is_measured_on_the_same_pictures(write, workers, na
 @pytest.mark.parametrize('write', [paired_option_file, gt_option_file])
 def test_what_is_loaded_by_both_is_the_same(write, tmp_path):
     block = yaml.safe_load(write(tmp_path).read_text())['datasets']['train']
-    with apart.silence():
+    with subprocess.silence():
         ours = build_dataset({**block, 'phase': 'train', 'scale': 4, 'dataset_enlarge_ratio': 1})
-        stock = loading.stock_dataset(ours)
+        stock = bench_data.stock_dataset(ours)
     assert len(stock) == len(ours) == 4
     for index in range(4):
-        one, other = (loading._Timed(dataset)[index, 3] for dataset in (ours, stock))
+        one, other = (bench_data._Timed(dataset)[index, 3] for dataset in (ours, stock))
         assert one['gt_path'] == other['gt_path']
         assert all(torch.equal(one[key], other[key]) for key in one if isinstance(one[key], torch.Tensor))
 

@@ -7,9 +7,9 @@ import torch
 from _training import model_opt, run_python, write_option_file
 from basicsr.models import build_model
 
-from basicsr_ganzoo import _files, upscaling
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.guard import DivergedError
+from basicsr_ganzoo import files
+from basicsr_ganzoo.errors import DivergedError, OptionError
+from basicsr_ganzoo.inference import upscale
 
 METRICS = {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}, 'niqe': {'type': 'calculate_niqe', 'better': 'lower'}}
 
@@ -77,7 +77,7 @@ def test_the_file_is_a_checkpoint_like_the_others(tmp_path):
     validate(model, 1, psnr=20.0)
     content = saved(tmp_path)
     assert set(content) == {'params', 'params_ema', 'best'}
-    assert upscaling.load_generator(str(tmp_path / 'net_g_best.pth')).scale == 4
+    assert upscale.load_generator(str(tmp_path / 'net_g_best.pth')).scale == 4
     model.load_network(model.net_g, str(tmp_path / 'net_g_best.pth'), True, 'params')
 
 
@@ -107,7 +107,7 @@ def test_the_file_is_whole_or_what_it_was(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(_files.os, 'replace', full)
+    monkeypatch.setattr(files.os, 'replace', full)
     with pytest.raises(OptionError, match='cannot write .*net_g_best.pth: .*No space left'):
         validate(model, 2, psnr=21.0)
     assert saved_at(tmp_path) == 1

@@ -11,8 +11,8 @@ import yaml
 from _training import OPTIONS, write_option_file, write_pairs
 from basicsr.archs.rrdbnet_arch import RRDBNet
 
-from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.registry import entries
 
 
 def check(capsys, path, *flags):

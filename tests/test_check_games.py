@@ -6,8 +6,8 @@ import yaml
 from _training import OPTIONS, write_option_file
 from test_check import check, found
 
-from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.checking import effects
+from basicsr_ganzoo.registry import entries
 
 D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
 ADAM = {'type': 'Adam', 'lr': 0.0001, 'betas': [0, 0.99]}

@@ -22,8 +22,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, spectral_norm
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.checkpoints import load_checkpoint
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.weights.load import load_checkpoint
 
 RRDB = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 2, 'num_grow_ch': 4}
 SRRESNET = {'type': 'MSRResNet', 'num_feat': 8, 'num_block': 2}
@@ -443,7 +443,7 @@ def test_a_wrong_width_is_named_for_every_discriminator(name, tmp_path):
 
 
 def test_the_width_of_every_registered_discriminator_is_known():
-    from basicsr_ganzoo._registry import entries
+    from basicsr_ganzoo.registry import entries
 
     assert set(entries('archs')) == set(DISCRIMINATORS)
 

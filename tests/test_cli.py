@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 from _training import run_python, write_option_file
+from _zoo import GAN_LOSSES
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
-from basicsr_ganzoo._options import build
-from basicsr_ganzoo._registry import KINDS, entries
 from basicsr_ganzoo.cli import VERBS, main
+from basicsr_ganzoo.config.build import build
+from basicsr_ganzoo.registry import KINDS, entries
 
 NAMES = [(kind, name) for kind in KINDS for name in entries(kind)]
 
@@ -121,10 +122,10 @@ def test_show_prints_a_block_that_builds(kind, name, capsys):
         assert build(LOSS_REGISTRY, block['train'][key], f'train.{key}') is not None
 
 
-@pytest.mark.parametrize('name', [name for name, entry in entries('losses').items() if isinstance(entry, type)])
+@pytest.mark.parametrize('name', GAN_LOSSES)
 def test_show_explains_every_argument_of_a_loss(name, capsys):
     _, out, _ = ganzoo(capsys, 'show', name)
-    for argument in inspect.signature(entries('losses')[name]).parameters:
+    for argument in inspect.signature(GAN_LOSSES[name]).parameters:
         assert f'\n    {argument}: ' in out.split('In an option file:')[0]
 
 

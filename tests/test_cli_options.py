@@ -6,10 +6,10 @@ import pytest
 import torch
 from _training import OPTIONS, write_option_file
 
-from basicsr_ganzoo import _options_files
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._options_files import find_option_file, find_shipped_file, shipped_files
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.config import shipped
+from basicsr_ganzoo.config.shipped import find_option_file, find_shipped_file, shipped_files
+from basicsr_ganzoo.errors import OptionError
 
 ESRGAN = OPTIONS / 'train/ESRGAN/esrgan_x4.yml'
 
@@ -108,7 +108,7 @@ def test_train_takes_the_name_of_a_shipped_file(tmp_path, monkeypatch, capsys):
     shipped = tmp_path / 'options/train'
     shipped.mkdir(parents=True)
     shutil.move(write_option_file(tmp_path, total_iter=1), shipped / 'gan_x4.yml')
-    monkeypatch.setattr(_options_files, 'options_root', lambda: tmp_path / 'options')
+    monkeypatch.setattr(shipped, 'options_root', lambda: tmp_path / 'options')
     (tmp_path / 'run').mkdir()
     monkeypatch.chdir(tmp_path / 'run')
     code, _, err = ganzoo(capsys, 'train', '-opt', 'gan_x4')
@@ -127,7 +127,7 @@ def test_train_names_a_near_file(tmp_path, monkeypatch, capsys):
 
 
 def test_an_installation_without_option_files_is_one_sentence(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_options_files, '__file__', str(tmp_path / 'basicsr_ganzoo' / '_options_files.py'))
+    monkeypatch.setattr(shipped, '__file__', str(tmp_path / 'basicsr_ganzoo' / 'config' / 'shipped.py'))
     code, out, err = ganzoo(capsys, 'options')
     assert (code, out) == (1, '')
     assert err.startswith(f'error: basicsr_ganzoo is incomplete: its option files are neither in {tmp_path}')

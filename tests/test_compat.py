@@ -8,8 +8,9 @@ import sys
 import pytest
 from torchvision.transforms import functional
 
-from basicsr_ganzoo import _compat
-from basicsr_ganzoo._compat import FUNCTIONAL_TENSOR, DependencyError
+from basicsr_ganzoo import compat
+from basicsr_ganzoo.compat import FUNCTIONAL_TENSOR
+from basicsr_ganzoo.errors import DependencyError
 
 COUNT_FINDERS = "sum(type(finder).__name__ == '_FunctionalTensorFinder' for finder in sys.meta_path)"
 
@@ -19,13 +20,13 @@ COUNT_FINDERS = "sum(type(finder).__name__ == '_FunctionalTensorFinder' for find
 
 def test_installing_again_adds_no_second_finder_and_the_finder_stands_last():
     before = list(sys.meta_path)
-    _compat.install()
+    compat.install()
     assert sys.meta_path == before
-    assert sum(isinstance(finder, _compat._FunctionalTensorFinder) for finder in sys.meta_path) == 1
+    assert sum(isinstance(finder, compat._FunctionalTensorFinder) for finder in sys.meta_path) == 1
 
 
 def test_finder_supplies_the_dropped_module_and_nothing_else():
-    finder = _compat._FunctionalTensorFinder()
+    finder = compat._FunctionalTensorFinder()
     for name in ('torchvision.transforms', 'torchvision.transforms.functional', 'functional_tensor', 'basicsr'):
         assert finder.find_spec(name) is None
     module = importlib.util.module_from_spec(finder.find_spec(FUNCTIONAL_TENSOR))
@@ -45,8 +46,8 @@ try:
     import {FUNCTIONAL_TENSOR}
 except ModuleNotFoundError:
     print('really missing')
-from basicsr_ganzoo import _compat
-importlib.reload(_compat).install()
+from basicsr_ganzoo import compat
+importlib.reload(compat).install()
 print('finders', {COUNT_FINDERS})
 import basicsr
 from basicsr.data import degradations
@@ -110,7 +111,7 @@ def no_module(name):
 def test_torchvision_of_another_build_is_named_with_the_command_that_mends_it(error, basicsr_raises):
     basicsr_raises(error)
     with pytest.raises(DependencyError, match='pip install --force-reinstall torch torchvision') as caught:
-        _compat.import_basicsr()
+        compat.import_basicsr()
     assert str(error) in str(caught.value)
     assert caught.value.__cause__ is error
 
@@ -129,7 +130,7 @@ def test_torchvision_of_another_build_is_named_with_the_command_that_mends_it(er
 def test_other_errors_at_the_import_of_basicsr_pass_through_unchanged(error, basicsr_raises):
     basicsr_raises(error)
     with pytest.raises(type(error)) as caught:
-        _compat.import_basicsr()
+        compat.import_basicsr()
     assert caught.value is error
 
 
@@ -145,7 +146,7 @@ def test_missing_basicsr_is_named_with_the_command_that_mends_it(version, comman
     basicsr_raises(no_module('basicsr'))
     monkeypatch.setattr(sys, 'version_info', version)
     with pytest.raises(DependencyError, match='BasicSR is not installed') as caught:
-        _compat.import_basicsr()
+        compat.import_basicsr()
     assert command in str(caught.value)
 
 
@@ -165,7 +166,7 @@ def test_missing_basicsr_is_named_with_the_command_that_mends_it(version, comman
 def test_package_that_basicsr_misses_is_named_with_the_command_that_installs_it(module, package, basicsr_raises):
     basicsr_raises(no_module(module))
     with pytest.raises(DependencyError) as caught:
-        _compat.import_basicsr()
+        compat.import_basicsr()
     assert repr(module) in str(caught.value)
     assert str(caught.value).lower().endswith(f'pip install {package}')
 
@@ -174,7 +175,7 @@ def test_missing_part_of_basicsr_is_not_taken_for_a_package_to_install(basicsr_r
     """A clone of BasicSR that was never installed lacks ``basicsr/version.py``."""
     basicsr_raises(no_module('basicsr.version'))
     with pytest.raises(ImportError) as caught:
-        _compat.import_basicsr()
+        compat.import_basicsr()
     assert 'pip install basicsr.version' not in str(caught.value)
 
 
@@ -229,16 +230,16 @@ def test_import_of_the_package_with_a_mismatched_torchvision_says_how_to_mend_it
 def test_started_as_command(argv, orig_argv, expected, monkeypatch):
     monkeypatch.setattr(sys, 'argv', argv)
     monkeypatch.setattr(sys, 'orig_argv', orig_argv)
-    assert _compat.started_as_command() is expected
+    assert compat.started_as_command() is expected
 
 
 @pytest.mark.parametrize('argv', [['/usr/bin/ganzoo', 'demo'], ['-m', 'demo']], ids=str)
 def test_worker_process_of_the_command_registers_like_any_other_process(argv, monkeypatch):
     monkeypatch.setattr(sys, 'argv', argv)
     monkeypatch.setattr(sys, 'orig_argv', ['python', '-m', 'basicsr_ganzoo', 'demo'])
-    assert _compat.started_as_command()
+    assert compat.started_as_command()
     monkeypatch.setattr(multiprocessing, 'parent_process', lambda: object())
-    assert not _compat.started_as_command()
+    assert not compat.started_as_command()
 
 
 def test_started_as_command_the_package_imports_neither_torch_nor_basicsr(fresh_python):

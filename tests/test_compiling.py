@@ -12,11 +12,11 @@ from basicsr.models import build_model
 from torch import _dynamo
 from torch._dynamo.backends.common import aot_autograd
 
-from basicsr_ganzoo import compiling
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.bench import stand_ins
-from basicsr_ganzoo.step_cost import step_cost
-from basicsr_ganzoo.train import prepare
+from basicsr_ganzoo.checking import prepare
+from basicsr_ganzoo.engine import compile
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.profiling import mock_weights
+from basicsr_ganzoo.profiling.step_cost import step_cost
 
 VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 0.1}
 PATCH_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
@@ -39,7 +39,7 @@ TRAININGS = {
 
 @pytest.fixture(autouse=True)
 def random_vgg():
-    with stand_ins.random_vgg({'train': {'perceptual_opt': PERCEPTUAL}}):
+    with mock_weights.random_vgg({'train': {'perceptual_opt': PERCEPTUAL}}):
         yield
 
 
@@ -122,7 +122,7 @@ def test_networks_are_as_they_were_outside_of_training_passes():
 
 @apart
 def test_images_of_many_sizes_are_not_compiled_without_end(monkeypatch):
-    monkeypatch.setattr(compiling, 'KINDS', 2)
+    monkeypatch.setattr(compile, 'KINDS', 2)
     model, _ = trained(TRACED, 1)
     compiler = model.precision.compiler
     for side in range(8, 12):

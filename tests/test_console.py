@@ -11,7 +11,7 @@ import pytest
 from _training import write_option_file
 from rich.console import Console
 
-from basicsr_ganzoo.training.console import Display, numbers_that_matter, rate_texts
+from basicsr_ganzoo.trainer.console import Display, numbers_that_matter, rate_texts
 
 LOG = {'l_g_pix': 0.01234, 'acc_d_real': 0.98, 'acc_d_fake': 0.951, 'rho': 0.3217, 'l_d_real': 0.5}
 WARNING = 'discriminator overfits (texture)'

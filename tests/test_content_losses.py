@@ -9,9 +9,9 @@ from basicsr.models import build_model
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch.nn import functional as F
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import register
-from basicsr_ganzoo.content_losses.lr_consistency import LRConsistencyLoss
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.losses.lr_consistency import LRConsistencyLoss
+from basicsr_ganzoo.registry import register
 
 # ---------------------------------------------------------------- LRConsistencyLoss
 

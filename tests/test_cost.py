@@ -5,8 +5,8 @@ import torch
 from _training import model_opt
 from basicsr.models import build_model
 
-from basicsr_ganzoo import cost
-from basicsr_ganzoo._registry import entries
+from basicsr_ganzoo.engine import cost
+from basicsr_ganzoo.registry import entries
 
 GAN = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0, 'loss_weight': 5e-3}
 RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, 'loss_weight': 5e-3}

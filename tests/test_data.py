@@ -21,15 +21,15 @@ from basicsr.utils.lmdb_util import LmdbMaker
 from basicsr.utils.registry import DATASET_REGISTRY
 from PIL import Image
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._pipeline import _check_train_set
-from basicsr_ganzoo._registry import entries
+from basicsr_ganzoo.basicsr_patches import _check_train_set
 from basicsr_ganzoo.cli import main
-from basicsr_ganzoo.data import _checks, _reader, _rows, _sources
-from basicsr_ganzoo.data._base import EPOCH_BATCHES
-from basicsr_ganzoo.data._pictures import PictureError, decode, size_of, to_tensor
+from basicsr_ganzoo.data import _rows, measure, reader, sources
 from basicsr_ganzoo.data._rows import UndecodedPicture
-from basicsr_ganzoo.data._sources import Picture, names_in_line
+from basicsr_ganzoo.data.folder_dataset import EPOCH_BATCHES
+from basicsr_ganzoo.data.picture import decode, size_of, to_tensor
+from basicsr_ganzoo.data.sources import Picture, names_in_line
+from basicsr_ganzoo.errors import OptionError, PictureError
+from basicsr_ganzoo.registry import entries
 
 GT, PAIRED = 'GTFolderDataset', 'PairedFolderDataset'
 KERNELS = {
@@ -448,10 +448,10 @@ def test_many_broken_pictures_are_counted_and_the_first_are_named(tmp_path):
 def test_a_sample_of_a_large_set_is_checked_and_the_log_says_so(tmp_path, monkeypatch, caplog):
     for index in range(6):
         write(tmp_path / f'{index}.png')
-    monkeypatch.setattr(_checks, 'CHECKED', 4)
+    monkeypatch.setattr(measure, 'CHECKED', 4)
     monkeypatch.setattr(logging.getLogger('basicsr'), 'propagate', True)
     measured = []
-    monkeypatch.setattr(_sources, 'size_of', lambda path: measured.append(path) or (64, 64))
+    monkeypatch.setattr(sources, 'size_of', lambda path: measured.append(path) or (64, 64))
     state = random.getstate()
     with caplog.at_level(logging.INFO, 'basicsr'):
         gt_dataset(tmp_path)
@@ -619,8 +619,8 @@ def test_a_file_that_cannot_be_read_is_tried_again_and_then_named(tmp_path, monk
                 raise failures.pop()
             return content
 
-    monkeypatch.setattr(_reader, 'FileClient', Client)
-    monkeypatch.setattr(_reader.time, 'sleep', pauses.append)
+    monkeypatch.setattr(reader, 'FileClient', Client)
+    monkeypatch.setattr(reader.time, 'sleep', pauses.append)
     assert dataset[0]['gt'].shape == (3, 48, 48)
     assert len(pauses) == 2
     failures += [OSError('busy')] * 3

@@ -12,12 +12,12 @@ from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from torch import nn
 
-from basicsr_ganzoo._registry import register
-from basicsr_ganzoo.deciding import DecisionOnDevice, DecisionOnHost, decision_of
 from basicsr_ganzoo.degradations import noise
 from basicsr_ganzoo.degradations.kernels import RandomKernels
-from basicsr_ganzoo.guard import DivergedError
-from basicsr_ganzoo.precision import LossScale
+from basicsr_ganzoo.engine.commit import DecisionOnDevice, DecisionOnHost, decision_of
+from basicsr_ganzoo.engine.precision import LossScale
+from basicsr_ganzoo.errors import DivergedError
+from basicsr_ganzoo.registry import register
 
 NAN = float('nan')
 SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}

@@ -9,7 +9,6 @@ from basicsr.data.degradations import random_add_gaussian_noise_pt, random_add_p
 from basicsr.data.realesrgan_dataset import RealESRGANDataset
 from basicsr.utils import DiffJPEG, USMSharp, img2tensor, set_random_seed
 
-from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.cli import main
 from basicsr_ganzoo.degradations import kernels, pair_pool, presets, second_order
 from basicsr_ganzoo.degradations.jpeg import JPEG
@@ -17,6 +16,7 @@ from basicsr_ganzoo.degradations.kernels import RandomKernels
 from basicsr_ganzoo.degradations.noise import add_gaussian_noise, add_poisson_noise
 from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool
 from basicsr_ganzoo.degradations.second_order import SecondOrderDegradation
+from basicsr_ganzoo.errors import OptionError
 
 # As in train_realesrgan_x4plus.yml of Real-ESRGAN.
 PUBLISHED = yaml.safe_load("""

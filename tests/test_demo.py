@@ -12,9 +12,9 @@ import torch
 import yaml
 
 from basicsr_ganzoo import cli
-from basicsr_ganzoo._files import whole_file
 from basicsr_ganzoo.cli import demo as verb
 from basicsr_ganzoo.demo import data, figures, report, scores, training
+from basicsr_ganzoo.files import whole_file
 
 FILES = {
     'comparison.png',

@@ -11,12 +11,12 @@ from basicsr.archs.srresnet_arch import MSRResNet
 from basicsr.archs.srvgg_arch import SRVGGNetCompact
 from spandrel import ModelLoader
 
-from basicsr_ganzoo import upscaling
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.cli import main
 from basicsr_ganzoo.demo.data import photograph
-from basicsr_ganzoo.exporting import to_onnx
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.inference import upscale
+from basicsr_ganzoo.registry import entries
+from basicsr_ganzoo.weights import onnx
 
 NETS = {
     'compact': lambda: SRVGGNetCompact(num_feat=8, num_conv=2, upscale=4),
@@ -68,7 +68,7 @@ def test_an_exported_file_does_in_spandrel_and_upscale_what_the_network_does(nam
     image = cat(33, 46)
     expected = averaged(image).detach()
     assert code == 0, err
-    assert torch.equal(upscaling.upscale_tensor(upscaling.load_generator(tmp_path / name), image), expected.clamp(0, 1))
+    assert torch.equal(upscale.upscale_tensor(upscale.load_generator(tmp_path / name), image), expected.clamp(0, 1))
     spandrels = ModelLoader(device='cpu').load_from_file(tmp_path / name).eval()
     assert torch.equal(spandrels(image).detach(), expected.clamp(0, 1))
 
@@ -122,7 +122,7 @@ class FixedToItsSize(torch.nn.Module):
 def test_a_program_that_does_not_do_what_torch_does_is_refused(tmp_path):
     pytest.importorskip('onnxruntime', reason='the extra "onnx" is not installed')
     with pytest.raises(OptionError, match='FixedToItsSize cannot be exported to ONNX for all sizes'):
-        to_onnx.write_onnx(FixedToItsSize(), tmp_path / 'wrong.onnx')
+        onnx.write_onnx(FixedToItsSize(), tmp_path / 'wrong.onnx')
 
 
 def missing_package(folder, monkeypatch):

@@ -6,7 +6,7 @@ from _state import differences, state_of
 from _training import batches, model_opt, train_steps
 from basicsr.models import build_model
 
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.gan_weights.ramp import GANWeightRamp
 from basicsr_ganzoo.gan_weights.target_rho import GANWeightTargetRho
 

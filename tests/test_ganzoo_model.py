@@ -10,14 +10,21 @@ import pytest
 import torch
 from _state import differences
 from _training import batches, model_opt, train_steps
+from _zoo import GAN_LOSSES
 from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ganzoo._optimizers import build_optimizer, can_be_fused, optimizer_classes, skips_on_device, step_unless
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import entries, register
-from basicsr_ganzoo._resuming import load_optimizer
+from basicsr_ganzoo.engine.optimizer_state import load_optimizer
+from basicsr_ganzoo.engine.optimizers import (
+    build_optimizer,
+    can_be_fused,
+    optimizer_classes,
+    skips_on_device,
+    step_unless,
+)
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.pairing import PAIRINGS
+from basicsr_ganzoo.registry import entries, register
 
 NAN = float('nan')
 STOCK_GAN = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0}
@@ -25,7 +32,7 @@ STOCK_D = {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 8}
 WEIGHT = {'loss_weight': 5e-3}
 RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, **WEIGHT}
 SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
-LOSSES = [name for name, loss in entries('losses').items() if isinstance(loss, type)]
+LOSSES = list(GAN_LOSSES)
 
 
 @register(ARCH_REGISTRY)

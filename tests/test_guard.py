@@ -10,10 +10,10 @@ from _training import batches, model_opt, train_steps, write_option_file
 from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.cli import main
-from basicsr_ganzoo.guard import DivergedError, StepGuard, clip_gradients
+from basicsr_ganzoo.engine.guard import StepGuard, clip_gradients
+from basicsr_ganzoo.errors import DivergedError, OptionError
+from basicsr_ganzoo.registry import register
 
 NAN, INF = float('nan'), float('inf')
 SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}

@@ -14,14 +14,14 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo._adversaries import HOMES
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import register
-from basicsr_ganzoo.cost import FlopCounter
+from basicsr_ganzoo.adversarial.builder import HOMES
+from basicsr_ganzoo.engine.cost import FlopCounter
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.health import measures
 from basicsr_ganzoo.health.held_out import HeldOut
 from basicsr_ganzoo.health.report import HealthReport
 from basicsr_ganzoo.health.rules import RULES, holding, sentence, unexplained
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.views.base import View
 
 SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 8, 'num_layers': 2, 'norm': 'spectral'}

@@ -4,7 +4,7 @@ import pytest
 
 COUNT = """
 import resource, torch
-from basicsr_ganzoo.training.heap import keep_freed_memory
+from basicsr_ganzoo.engine.malloc import keep_freed_memory
 {before}
 torch.set_num_threads(1)
 def faults():
@@ -26,15 +26,15 @@ def test_freed_memory_serves_the_next_step(fresh_python):
 
 
 def test_without_glibc_nothing_is_asked_for(monkeypatch):
-    from basicsr_ganzoo.training import heap
+    from basicsr_ganzoo.engine import malloc
 
-    monkeypatch.setattr(heap.sys, 'platform', 'win32')
-    assert not heap.keep_freed_memory()
+    monkeypatch.setattr(malloc.sys, 'platform', 'win32')
+    assert not malloc.keep_freed_memory()
 
 
 @pytest.mark.parametrize(('gpus', 'times'), [(0, 1), (1, 0)])
 def test_training_keeps_it_on_a_cpu(gpus, times, monkeypatch):
-    from basicsr_ganzoo.training import run
+    from basicsr_ganzoo.trainer import run
 
     calls = []
     monkeypatch.setattr(run, 'keep_freed_memory', lambda: calls.append(1))

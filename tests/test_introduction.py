@@ -4,12 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from _runs import degrading, results, train
-from _state import differences
 from _training import model_opt
 from basicsr.models import build_model
 
-from basicsr_ganzoo.training.introduction import flops_text, introduction
+from basicsr_ganzoo.trainer.summary import introduction
 
 
 def introduced(iteration=0, processes=1, **train):
@@ -28,8 +26,7 @@ def test_everything_is_told_and_what_is_off_is_not():
     assert told[0] == 'Training on the CPU: 1,234 pictures, iterations 1 to 1,000, 77 in an epoch.'
     assert told[1:4] == ['\tBatch size per gpu: 8', '\tWorld size (gpu number): 1', '\tPictures in a step: 8']
     assert told[-1] == '\tWriting to: /experiments/test'
-    assert told[4].startswith('\tCost of a step: ')
-    assert len(told) == 6
+    assert len(told) == 5
 
 
 def test_a_resumed_and_a_finished_run_say_what_is_left():
@@ -56,28 +53,3 @@ def test_one_of_several_gpus_is_said_to_be_one(visible, dist, expected, monkeypa
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: visible)
     opt, *rest = introduced()
     assert introduction({**opt, 'num_gpu': 1, 'dist': dist}, *rest).startswith(expected)
-
-
-def test_training_is_the_same_with_and_without_it(tmp_path, monkeypatch):
-    changes = {'total_iter': 3, 'val': None, 'train__views': [{'type': 'DiffAugmentView'}]}
-    code, output = train(degrading(tmp_path / 'with', **changes))
-    assert code == 0, output
-    assert 'Cost of a step: ' in output
-    monkeypatch.setattr('basicsr_ganzoo.training.run.introduction', lambda *args: 'nothing')
-    assert train(degrading(tmp_path / 'without', **changes))[0] == 0
-    one, other = (results(tmp_path / name, 3) for name in ('with', 'without'))
-    assert differences(one, other) == []
-
-
-def test_without_the_size_of_the_pictures_the_cost_is_unknown():
-    opt, *rest = introduced()
-    opt['datasets'] = {'train': {}}
-    assert 'Cost of a step: unknown, without gt_size' in introduction(opt, *rest)
-
-
-@pytest.mark.parametrize(
-    ('flops', 'text'),
-    [(None, 'unknown'), (5e3, '0.005 MFLOPs'), (179.4e9, '179 GFLOPs'), (1.5e12, '1.5 TFLOPs'), (2e15, '2 PFLOPs')],
-)
-def test_flops_come_with_a_fitting_unit(flops, text):
-    assert flops_text(flops) == text

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from _runs import paired, train
 
-from basicsr_ganzoo.training.logs import Board, logs
+from basicsr_ganzoo.trainer.log import Board, logs
 
 FULL = OSError(28, 'No space left on device')
 
@@ -70,7 +70,7 @@ def fail(*args):
 
 
 def test_a_run_whose_log_has_no_room_goes_on_and_says_so_once(tmp_path, monkeypatch):
-    monkeypatch.setattr('basicsr_ganzoo.training.logs.get_time_str', lambda: 'now')
+    monkeypatch.setattr('basicsr_ganzoo.trainer.log.get_time_str', lambda: 'now')
     path = paired(tmp_path, total_iter=3, val=None, datasets__train__num_worker_per_gpu=0)
     log = tmp_path / 'experiments/gan_x4/train_gan_x4_now.log'
     log.parent.mkdir(parents=True)

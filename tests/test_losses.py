@@ -4,16 +4,17 @@ import math
 
 import pytest
 import torch
+from _zoo import GAN_LOSSES
 from basicsr.losses.gan_loss import GANLoss, MultiScaleGANLoss
 from torch.nn import functional as F
 
-from basicsr_ganzoo._registry import entries
-from basicsr_ganzoo.losses.adversarial_loss import GAN_TYPES, GANZooLoss, HingeGANLoss, StockModelError, WGANLoss
+from basicsr_ganzoo.errors import StockModelError
+from basicsr_ganzoo.losses.adversarial import GAN_TYPES, GANZooLoss, HingeGANLoss, WGANLoss
 from basicsr_ganzoo.losses.pairing import PAIRINGS
 
 BASICSR_TYPES = ('vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge')
 KAIR_TYPES = ('gan', 'ragan', 'lsgan', 'wgan', 'softplusgan')
-LOSSES = {name: entry for name, entry in entries('losses').items() if isinstance(entry, type)}
+LOSSES = GAN_LOSSES
 MAKERS = {**LOSSES, **{f'GANZooLoss-{t}': lambda t=t, **kwargs: GANZooLoss(t, **kwargs) for t in GAN_TYPES}}
 RELATIVISTIC = [pairing for pairing in PAIRINGS if pairing != 'plain']
 WITH_MEAN = ('average', 'batch_average')

@@ -10,10 +10,10 @@ import torch
 from _training import write_option_file
 from basicsr.metrics import calculate_metric
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import entries
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.metrics import perceptual
+from basicsr_ganzoo.registry import entries
 
 NAMES = ('calculate_lpips', 'calculate_dists')
 
@@ -97,7 +97,7 @@ def test_a_mistake_is_one_sentence(changes, options, expected, calls):
 def test_the_check_tells_before_training_whether_it_is_there(name, installed, tmp_path, monkeypatch, capsys):
     path = write_option_file(tmp_path, val__metrics={'it': {'type': name, 'crop_border': 4, 'better': 'lower'}})
     monkeypatch.setattr(
-        'basicsr_ganzoo.checking.validating.find_spec', lambda package: package == 'pyiqa' and installed
+        'basicsr_ganzoo.checking.validation.find_spec', lambda package: package == 'pyiqa' and installed
     )
     with pytest.raises(SystemExit):
         main(['check', '-opt', str(path), '--json'])
@@ -111,8 +111,8 @@ def test_nothing_imports_pyiqa_before_it_is_asked_for(fresh_python):
     done = fresh_python(
         'import sys\n'
         "sys.modules['pyiqa'] = None  # an import of it would fail\n"
-        'from basicsr_ganzoo import _registry\n_registry.import_submodules()\n'
-        "print(sorted(_registry.entries('metrics')))"
+        'from basicsr_ganzoo import registry\n_registry.import_submodules()\n'
+        "print(sorted(registry.entries('metrics')))"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(sorted(entries('metrics'))) == str(sorted(NAMES))

@@ -8,7 +8,7 @@ import yaml
 from _training import OPTIONS
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ganzoo._options import build
+from basicsr_ganzoo.config.build import build
 
 FILES = sorted((OPTIONS / 'train').glob('*/*.yml'))
 STABILISED = sorted((OPTIONS / 'train' / 'stabilised').glob('*.yml'))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from _ranks import RANKS, results_of_ranks
 
-from basicsr_ganzoo.losses.adversarial_loss import LSGANLoss, RaGANLoss, RpGANLoss, VanillaGANLoss
+from basicsr_ganzoo.losses.adversarial import LSGANLoss, RaGANLoss, RpGANLoss, VanillaGANLoss
 
 CASES = {
     'average, attached': lambda: RaGANLoss(),

@@ -7,8 +7,8 @@ import pytest
 import torch
 from _training import write_pairs
 
-from basicsr_ganzoo.training import loaders
-from basicsr_ganzoo.training.prefetching import SideStream, copied_ahead
+from basicsr_ganzoo.trainer import loaders
+from basicsr_ganzoo.trainer.prefetch import SideStream, copied_ahead
 
 
 class Copies:

@@ -9,7 +9,7 @@ from basicsr.models import build_model
 from basicsr.utils import tensor2img
 from test_validation import Loader, pictures
 
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.validation.previews import BAR, GAP, SIDE
 
 

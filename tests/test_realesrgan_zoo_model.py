@@ -14,11 +14,11 @@ from basicsr.utils import set_random_seed
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.degradations.kernels import RandomKernels
 from basicsr_ganzoo.degradations.presets import REAL
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models import realesrgan_zoo_model
+from basicsr_ganzoo.registry import register
 
 GAN = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0, 'loss_weight': 1e-1}
 VGG = {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 8}

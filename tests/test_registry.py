@@ -5,7 +5,7 @@ import json
 import pytest
 from basicsr.utils.registry import Registry
 
-from basicsr_ganzoo._registry import KINDS, entries, register, registry_of
+from basicsr_ganzoo.registry import KINDS, entries, register, registry_of
 
 #: the registered names are public API: an option file may say any of them
 PUBLIC = {
@@ -29,6 +29,8 @@ PUBLIC = {
         'RaGANLoss',
         'RpGANLoss',
         'GANZooLoss',
+        'FeatureMatchingLoss',
+        'LRConsistencyLoss',
     },
     'regularizers': {
         'R1Regularizer',
@@ -41,7 +43,6 @@ PUBLIC = {
     },
     'views': {'HighPassView', 'GradientView', 'WaveletView', 'ScaleView', 'DiffAugmentView'},
     'gan_weights': {'GANWeightRamp', 'GANWeightTargetRho'},
-    'content_losses': {'FeatureMatchingLoss', 'LRConsistencyLoss'},
     'models': {'GANZooModel', 'RealESRGANZooModel', 'RealESRNetZooModel'},
     'metrics': {'calculate_lpips', 'calculate_dists'},
 }
@@ -122,15 +123,15 @@ def test_second_import_and_reload_of_every_module_replace_the_entries(fresh_pyth
 import importlib, sys
 import basicsr_ganzoo
 import basicsr_ganzoo
-from basicsr_ganzoo import _registry
+from basicsr_ganzoo import registry
 from basicsr.utils.registry import ARCH_REGISTRY
 old = ARCH_REGISTRY.get('VGGDiscriminator')
-modules = [sys.modules[entry.__module__] for kind in _registry.KINDS for entry in _registry.entries(kind).values()]
+modules = [sys.modules[entry.__module__] for kind in registry.KINDS for entry in registry.entries(kind).values()]
 assert len(set(modules)) >= 7
 for module in dict.fromkeys(modules):
     importlib.reload(module)
 importlib.reload(basicsr_ganzoo)
-_registry.import_submodules()
+registry.import_submodules()
 new = ARCH_REGISTRY.get('VGGDiscriminator')
 assert new is not old and new is sys.modules[new.__module__].VGGDiscriminator
 {REPORT}
@@ -144,11 +145,11 @@ import sys
 sys.argv = ['ganzoo']
 import basicsr_ganzoo
 from basicsr.utils.registry import ARCH_REGISTRY
-from basicsr_ganzoo import _registry
+from basicsr_ganzoo import registry
 foreign = type('PatchGANDiscriminator', (), {'__module__': 'another_plugin.archs'})
 ARCH_REGISTRY.register(foreign)
 try:
-    _registry.import_submodules()
+    registry.import_submodules()
 except KeyError as error:
     print(error)
 print(ARCH_REGISTRY.get('PatchGANDiscriminator') is foreign)

@@ -11,10 +11,11 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo._logits import as_list
-from basicsr_ganzoo._options import OptionError, build
-from basicsr_ganzoo._registry import entries
-from basicsr_ganzoo.cost import FlopCounter
+from basicsr_ganzoo.config.build import build
+from basicsr_ganzoo.engine.cost import FlopCounter
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.losses.logits import as_list
+from basicsr_ganzoo.registry import entries
 from basicsr_ganzoo.regularizers.base import DiscStep, Regularizer
 from basicsr_ganzoo.regularizers.cutmix import random_boxes
 

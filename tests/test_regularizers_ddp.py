@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from basicsr_ganzoo._registry import entries
+from basicsr_ganzoo.registry import entries
 from basicsr_ganzoo.regularizers.base import DiscStep
 
 STEPS = 3

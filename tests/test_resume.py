@@ -14,8 +14,8 @@ import yaml
 from _runs import degrading, output_of, paired, results, start, stock, train, wait_for
 from _state import differences
 
-from basicsr_ganzoo.training import folders, loop
-from basicsr_ganzoo.training.signals import StopRequest
+from basicsr_ganzoo.trainer import experiment_dir, loop
+from basicsr_ganzoo.trainer.signals import StopRequest
 
 
 def iterations(output):
@@ -284,11 +284,11 @@ def test_a_run_goes_on_with_the_option_file_that_it_has_kept(trained, tmp_path):
 
 
 def test_two_runs_that_are_set_aside_in_one_second_get_two_names(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, 'get_time_str', lambda: 'now')
+    monkeypatch.setattr(experiment_dir, 'get_time_str', lambda: 'now')
     for _ in range(3):
         (tmp_path / 'run').mkdir()
         (tmp_path / 'run/file').write_text('')
-        folders._set_aside(tmp_path / 'run')
+        experiment_dir._set_aside(tmp_path / 'run')
     names = ['run_archived_now', 'run_archived_now_2', 'run_archived_now_3']
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 

@@ -7,9 +7,9 @@ from _state import differences, state_of
 from _training import batches, model_opt, run_python, train_steps, write_option_file
 from basicsr.models import build_model
 
-from basicsr_ganzoo._adversaries import HOMES, adversaries_of
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.adversarial.builder import HOMES, adversaries_of
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.errors import OptionError
 
 ADAM = {'type': 'Adam', 'lr': 1e-4, 'betas': [0.9, 0.99]}
 UNET = {

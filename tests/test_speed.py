@@ -9,13 +9,12 @@ from _memory import peak_of_saved_tensors
 from _training import batches, model_opt, train_steps, write_option_file
 from basicsr.models import build_model
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.bench import stand_ins
-from basicsr_ganzoo.bench.meters import LiveBytes
+from basicsr_ganzoo.checking import prepare
 from basicsr_ganzoo.cli import main
-from basicsr_ganzoo.guard import DivergedError
-from basicsr_ganzoo.precision import LossScale, Precision
-from basicsr_ganzoo.train import prepare
+from basicsr_ganzoo.engine.precision import LossScale, Precision
+from basicsr_ganzoo.errors import DivergedError, OptionError
+from basicsr_ganzoo.profiling import mock_weights
+from basicsr_ganzoo.profiling.meters import LiveBytes
 
 SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
 LARGE_D = SMALL_D | {'num_feat': 48}
@@ -57,7 +56,7 @@ def test_a_loss_that_judges_real_and_fake_apart_keeps_one_graph_of_d_at_a_time()
 def test_with_one_graph_at_a_time_the_step_is_that_of_both_together(more, monkeypatch):
     steps = []
     for separable in (True, False):
-        monkeypatch.setattr('basicsr_ganzoo.losses.adversarial_loss.AdversarialLoss.separable', separable)
+        monkeypatch.setattr('basicsr_ganzoo.losses.adversarial.AdversarialLoss.separable', separable)
         model = built(model_opt(gan_opt=VANILLA, network_d=SMALL_D, **more))
         model.feed_data(next(batches(1, 64)))
         model.optimize_parameters(1)
@@ -99,7 +98,7 @@ RRDB = {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_
 
 @pytest.fixture
 def random_vgg():
-    with stand_ins.random_vgg({'train': {'perceptual_opt': PERCEPTUAL}}):
+    with mock_weights.random_vgg({'train': {'perceptual_opt': PERCEPTUAL}}):
         yield
 
 

@@ -7,7 +7,7 @@ from _state import differences, state_of
 from _training import batches, model_opt
 
 import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it before BasicSR
-from basicsr_ganzoo.deciding import DecisionOnDevice
+from basicsr_ganzoo.engine.commit import DecisionOnDevice
 
 STEPS = 4
 BAD = 3  # the iteration in which a case may have a NaN on one rank

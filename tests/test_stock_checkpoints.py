@@ -9,9 +9,9 @@ import torch
 from _runs import paired, results, stock, train
 from _state import differences
 
-from basicsr_ganzoo._files import save_whole
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.training.whole_checkpoint import WholeCheckpoint
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.files import save_whole
+from basicsr_ganzoo.trainer.save import WholeCheckpoint
 
 NAMES = ['4.state', 'net_d_4.pth', 'net_g_4.pth']
 

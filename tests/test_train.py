@@ -10,9 +10,9 @@ import yaml
 from _training import OPTIONS, run_python, write_option_file, write_pairs
 from torchvision.models import vgg
 
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.checking import prepare
 from basicsr_ganzoo.cli import main
-from basicsr_ganzoo.train import prepare
+from basicsr_ganzoo.errors import OptionError
 
 TRAIN = ('-m', 'basicsr_ganzoo.train', '-opt')
 
@@ -73,7 +73,7 @@ def test_a_resumed_run_ends_at_total_iter_even_if_its_epochs_have_become_longer(
 
 
 def test_too_few_pictures_for_all_processes_are_one_sentence(tmp_path):
-    from basicsr_ganzoo.training.loaders import TrainingData
+    from basicsr_ganzoo.trainer.loaders import TrainingData
 
     write_pairs(tmp_path, count=2)
     folders = {f'dataroot_{kind}': str(tmp_path / kind) for kind in ('gt', 'lq')}
@@ -99,7 +99,7 @@ def test_imports_make_own_networks_and_losses_known_by_name(tmp_path):
     own = tmp_path / 'own.py'
     own.write_text(
         'from basicsr.utils.registry import LOSS_REGISTRY\n'
-        'from basicsr_ganzoo.losses.adversarial_loss import HingeGANLoss\n\n\n'
+        'from basicsr_ganzoo.losses.adversarial import HingeGANLoss\n\n\n'
         '@LOSS_REGISTRY.register()\n'
         'class SoftHingeLoss(HingeGANLoss):\n'
         '    def fake(self, x):\n'
@@ -256,7 +256,7 @@ def test_a_run_that_was_killed_while_it_saved_resumes_from_the_state_before(tmp_
 
 
 def test_one_gpu_is_used_without_a_launcher_and_none_without_cuda(monkeypatch, capsys):
-    from basicsr_ganzoo._pipeline import usable_gpus
+    from basicsr_ganzoo.config.runtime import usable_gpus
 
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     assert usable_gpus({'num_gpu': 4, 'dist': False}) == 1

@@ -9,8 +9,8 @@ from basicsr.archs.srresnet_arch import MSRResNet
 from basicsr.archs.srvgg_arch import SRVGGNetCompact
 from PIL import Image, ImageOps
 
-from basicsr_ganzoo import upscaling
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.inference.upscale import load_generator, upscale_tensor
 
 SCALE = 4
 
@@ -51,7 +51,7 @@ def test_a_picture_becomes_what_the_network_makes_of_it(checkpoint, tmp_path, ca
 def test_rrdb_is_recognised_too(tmp_path):
     net = RRDBNet(3, 3, scale=SCALE, num_feat=8, num_block=1, num_grow_ch=32)
     torch.save({'params_ema': net.state_dict()}, tmp_path / 'net_g.pth')
-    assert upscaling.load_generator(tmp_path / 'net_g.pth').scale == SCALE
+    assert load_generator(tmp_path / 'net_g.pth').scale == SCALE
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_rrdb_is_recognised_too(tmp_path):
 )
 def test_generators_of_the_option_files_that_spandrel_does_not_know_work_too(net, scale, tmp_path, capsys):
     torch.save({'params': net.state_dict()}, tmp_path / 'net_g.pth')
-    model = upscaling.load_generator(tmp_path / 'net_g.pth')
+    model = load_generator(tmp_path / 'net_g.pth')
     image = torch.rand(1, 3, 16, 12, generator=torch.Generator().manual_seed(0))
     assert model.scale == scale
-    assert torch.equal(upscaling.upscale_tensor(model, image), net.eval()(image).detach())
+    assert torch.equal(upscale_tensor(model, image), net.eval()(image).detach())
     cv2.imwrite(str(tmp_path / 'in.png'), picture(13, 9, 3))
     args = ('-m', tmp_path / 'net_g.pth', '-i', tmp_path / 'in.png', '-o', tmp_path / 'out.png', '--tile', 5)
     assert upscale(capsys, *args)[0] == 0
@@ -74,9 +74,9 @@ def test_generators_of_the_option_files_that_spandrel_does_not_know_work_too(net
 
 @pytest.mark.parametrize('tile', [7, 16, 40, 100])
 def test_tiles_make_the_same_picture_as_the_whole(checkpoint, tile):
-    model = upscaling.load_generator(checkpoint[0])
+    model = load_generator(checkpoint[0])
     image = torch.rand(1, 3, 61, 50, generator=torch.Generator().manual_seed(0))
-    whole, tiled = upscaling.upscale_tensor(model, image), upscaling.upscale_tensor(model, image, tile)
+    whole, tiled = upscale_tensor(model, image), upscale_tensor(model, image, tile)
     assert tiled.shape == (1, 3, 61 * SCALE, 50 * SCALE)
     torch.testing.assert_close(tiled, whole, rtol=1e-4, atol=1e-5)
 
@@ -94,9 +94,9 @@ def test_bits_and_channels_are_kept(checkpoint, dtype, channels, tmp_path, capsy
 
 
 def test_16_bits_are_not_rounded_to_8(checkpoint):
-    model = upscaling.load_generator(checkpoint[0])
+    model = load_generator(checkpoint[0])
     image = picture(12, 9, 3, dtype=np.uint16)
-    assert len(np.unique(upscaling.upscale_picture(model, image) % 257)) > 100
+    assert len(np.unique(upscale.upscale_picture(model, image) % 257)) > 100
 
 
 def test_a_folder_keeps_its_tree(checkpoint, tmp_path, capsys):
@@ -129,7 +129,7 @@ def test_a_picture_comes_out_upright_as_its_exif_data_say(turn, tmp_path):
     exif[0x0112] = turn
     stored.save(tmp_path / 'a.png', exif=exif)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / 'a.png')))
-    assert np.array_equal(upscaling.read_picture(tmp_path / 'a.png')[..., ::-1], upright)
+    assert np.array_equal(upscale.read_picture(tmp_path / 'a.png')[..., ::-1], upright)
 
 
 def test_half_a_picture_and_a_folder_with_the_name_of_one_are_no_pictures(checkpoint, tmp_path, capsys):
@@ -166,7 +166,7 @@ def no_generator(folder):
 
 
 def discriminator(folder):
-    from basicsr_ganzoo._registry import entries
+    from basicsr_ganzoo.registry import entries
 
     torch.save({'params': entries('archs')['UNetSNDiscriminator'](num_feat=4).state_dict()}, folder / 'net_d.pth')
     return folder / 'net_d.pth'

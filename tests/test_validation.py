@@ -13,8 +13,8 @@ from basicsr.archs.rrdbnet_arch import RRDBNet
 from basicsr.models import build_model
 from torch.utils.data import default_collate
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo.tiling import in_tiles
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.inference.tiling import in_tiles
 
 PSNR = {'psnr': {'type': 'calculate_psnr', 'crop_border': SCALE}}
 NIQE = {'niqe': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}

@@ -9,9 +9,9 @@ from basicsr.utils.color_util import rgb2ycbcr
 from skimage import data
 from torch.nn import functional as F
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import entries
-from basicsr_ganzoo.cost import FlopCounter
+from basicsr_ganzoo.engine.cost import FlopCounter
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.registry import entries
 from basicsr_ganzoo.views._filters import correlate, mirror
 from basicsr_ganzoo.views.wavelet import BANDS, SCALING, luma, wavelet_filters
 

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.errors import OptionError
 
 #: ``PatchGANDiscriminator`` and its kin: norm -> (spectral norm on every convolution, normalisation of the middle ones)
 CONV_NORMS = {

@@ -3,9 +3,9 @@
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from basicsr_ganzoo._options import check_choice, check_counts
-from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.archs._layers import check_image, lrelu, resize_to, sn_conv
+from basicsr_ganzoo.config.build import check_choice, check_counts
+from basicsr_ganzoo.registry import register
 
 
 @register(ARCH_REGISTRY)

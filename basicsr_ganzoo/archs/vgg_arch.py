@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
-from basicsr_ganzoo._options import check_choice, check_counts
-from basicsr_ganzoo._registry import register
 from basicsr_ganzoo.archs._layers import check_image, lrelu
+from basicsr_ganzoo.config.build import check_choice, check_counts
+from basicsr_ganzoo.registry import register
 
 
 @register(ARCH_REGISTRY)

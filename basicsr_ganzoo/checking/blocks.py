@@ -9,20 +9,12 @@ from basicsr.losses.basic_loss import PerceptualLoss
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo._optimizers import arguments_of, optimizer_class
-from basicsr_ganzoo._options import (
-    OptionError,
-    build,
-    check_arguments,
-    check_choice,
-    construct,
-    did_you_mean,
-    is_number,
-    lookup,
-)
-from basicsr_ganzoo.checking import error, get, is_wrong, paths
+from basicsr_ganzoo.checking.findings import error, get, is_wrong, paths
 from basicsr_ganzoo.checking.keys import NUMBER
-from basicsr_ganzoo.content import further_losses
+from basicsr_ganzoo.config.build import build, check_arguments, check_choice, construct, did_you_mean, is_number, lookup
+from basicsr_ganzoo.engine.optimizers import arguments_of, optimizer_class
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.models.content_losses import further_losses
 
 LOSSES = ('train.pixel_opt', 'train.perceptual_opt', 'train.ldl_opt')
 SCHEDULERS = {

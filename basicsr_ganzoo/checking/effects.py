@@ -2,9 +2,10 @@
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from basicsr_ganzoo._options import OptionError, build, is_number
-from basicsr_ganzoo.checking import adversaries, get, paths, warning
-from basicsr_ganzoo.content import further_losses
+from basicsr_ganzoo.checking.findings import adversaries, get, paths, warning
+from basicsr_ganzoo.config.build import build, is_number
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.models.content_losses import further_losses
 
 FREQUENCIES = {
     'val.val_freq': 'so that validation comes at the end alone',

@@ -9,16 +9,17 @@ import numpy as np
 from basicsr.data import build_dataset
 from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo._options import OptionError, build, lookup
-from basicsr_ganzoo._pipeline import leave_auto_to_the_dataset, repaired_build_dataset
-from basicsr_ganzoo.checking import adversaries, error, get, is_wrong, warning
+from basicsr_ganzoo.basicsr_patches import leave_auto_to_the_dataset, repaired_build_dataset
+from basicsr_ganzoo.checking.findings import adversaries, error, get, is_wrong, warning
 from basicsr_ganzoo.checking.values import is_positive
-from basicsr_ganzoo.checkpoints import load_checkpoint
-from basicsr_ganzoo.data._base import FolderDataset
-from basicsr_ganzoo.data._checks import measure, refuse, size_text
-from basicsr_ganzoo.data._sources import Picture
+from basicsr_ganzoo.config.build import build, lookup
+from basicsr_ganzoo.data.folder_dataset import FolderDataset
+from basicsr_ganzoo.data.measure import measure, refuse, size_text
+from basicsr_ganzoo.data.sources import Picture
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
-from basicsr_ganzoo.validation.model import ValidatingModel
+from basicsr_ganzoo.models.validating_model import ValidatingModel
+from basicsr_ganzoo.weights.load import load_checkpoint
 
 PAIRS_LOOKED_AT = 8
 LARGEST_SHIFT = 0.75  # pixels of LQ

@@ -6,14 +6,15 @@ import re
 
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo._adversaries import HOMES
-from basicsr_ganzoo._options import OptionError, did_you_mean, lookup
-from basicsr_ganzoo._registry import entries
-from basicsr_ganzoo.checking import error, get, warning
-from basicsr_ganzoo.data._base import PIPELINE_KEYS, FolderDataset
+from basicsr_ganzoo.adversarial.builder import HOMES
+from basicsr_ganzoo.checking.findings import error, get, warning
+from basicsr_ganzoo.config.build import did_you_mean, lookup
+from basicsr_ganzoo.data.folder_dataset import PIPELINE_KEYS, FolderDataset
 from basicsr_ganzoo.degradations.second_order import KEYS as DEGRADATION_KEYS
+from basicsr_ganzoo.engine.speed_options import KEYS as SPEED_KEYS
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.realesrgan_zoo_model import OTHER_KEYS, DegradingModel
-from basicsr_ganzoo.speed import KEYS as SPEED_KEYS
+from basicsr_ganzoo.registry import entries
 
 #: what BasicSR's pipeline reads without asking whether it is there
 NEEDED = (

@@ -3,17 +3,18 @@
 import re
 from pathlib import Path
 
-from basicsr_ganzoo import _vgg
-from basicsr_ganzoo._adversaries import HOMES
-from basicsr_ganzoo._options import OptionError, is_number
-from basicsr_ganzoo.checking import error, get, warning
+from basicsr_ganzoo.adversarial.builder import HOMES
 from basicsr_ganzoo.checking.effects import perceptual_losses
+from basicsr_ganzoo.checking.findings import error, get, warning
 from basicsr_ganzoo.checking.values import is_positive
-from basicsr_ganzoo.content import further_losses
+from basicsr_ganzoo.config.build import is_number
 from basicsr_ganzoo.degradations.kernels import check_same_preset
 from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool
 from basicsr_ganzoo.degradations.second_order import KEYS, SecondOrderDegradation
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.models.content_losses import further_losses
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
+from basicsr_ganzoo.weights import vgg
 
 STOCK_GANS = ('SRGANModel', 'ESRGANModel')
 STOCK_DEGRADING = ('RealESRGANModel', 'RealESRNetModel')
@@ -156,6 +157,6 @@ def _pretrained(opt):
 
 def _perceptual(opt):
     for key, block in perceptual_losses(opt).items():
-        if block.get('vgg_type', 'vgg19') == 'vgg19' and not _vgg.is_here():
-            told = f'{_vgg.FILE} ({_vgg.SIZE}) will be fetched from {_vgg.URL}; offline, put it at {_vgg.PLACE}'
+        if block.get('vgg_type', 'vgg19') == 'vgg19' and not vgg.is_here():
+            told = f'{vgg.FILE} ({vgg.SIZE}) will be fetched from {vgg.URL}; offline, put it at {vgg.PLACE}'
             yield warning(key, told)

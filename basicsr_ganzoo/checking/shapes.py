@@ -3,12 +3,13 @@
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ganzoo._adversaries import freeze_first_layers
-from basicsr_ganzoo._logits import as_list
-from basicsr_ganzoo._options import OptionError, build
-from basicsr_ganzoo.checking import adversaries, error, get, is_wrong
+from basicsr_ganzoo.adversarial.builder import freeze_first_layers
+from basicsr_ganzoo.checking.findings import adversaries, error, get, is_wrong
 from basicsr_ganzoo.checking.values import is_positive
-from basicsr_ganzoo.content import further_losses
+from basicsr_ganzoo.config.build import build
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.losses.logits import as_list
+from basicsr_ganzoo.models.content_losses import further_losses
 
 MOST_PARAMETERS = 10**10
 LARGEST = 1024  # pixels; of larger crops it is not tried what the network really makes

@@ -3,12 +3,13 @@
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from basicsr_ganzoo._options import OptionError, build
-from basicsr_ganzoo.checking import adversaries, error, get, warning
+from basicsr_ganzoo.checking.findings import adversaries, error, get, warning
 from basicsr_ganzoo.checking.shapes import network_without_numbers
 from basicsr_ganzoo.checking.values import is_positive
-from basicsr_ganzoo.compiling import read_compile
-from basicsr_ganzoo.speed import has_body
+from basicsr_ganzoo.config.build import build
+from basicsr_ganzoo.engine.compile import read_compile
+from basicsr_ganzoo.engine.speed_options import has_body
+from basicsr_ganzoo.errors import OptionError
 
 ALONE = 'see one part of a batch at a time with train.accumulate, so that training is not that of the batch'
 

@@ -1,9 +1,9 @@
 """Values: their kinds and bounds, where BasicSR's pipeline would crash late or do something else with others."""
 
-from basicsr_ganzoo._options import is_number
-from basicsr_ganzoo.checking import error, get, paths
+from basicsr_ganzoo.checking.findings import error, get, paths
 from basicsr_ganzoo.checking.keys import NUMBER
-from basicsr_ganzoo.precision import DTYPES
+from basicsr_ganzoo.config.build import is_number
+from basicsr_ganzoo.engine.precision import DTYPES
 
 MAPPINGS = (
     'datasets',

@@ -2,7 +2,7 @@
 
 import json
 
-from basicsr_ganzoo import _force_yml
+from basicsr_ganzoo.config import overrides
 
 
 def add_arguments(parser):
@@ -23,16 +23,17 @@ def add_arguments(parser):
         '--workers', type=int, metavar='N', help='with --data: processes that load (default: 0, this one loads)'
     )
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
-    _force_yml.add_argument(parser, 'datasets:train:batch_size_per_gpu=2')
+    overrides.add_argument(parser, 'datasets:train:batch_size_per_gpu=2')
 
 
 def run(args):
-    from basicsr_ganzoo._options import OptionError, check_whole_number
+    from basicsr_ganzoo.config.build import check_whole_number
+    from basicsr_ganzoo.errors import OptionError
 
     check_whole_number('ganzoo bench', '--steps', args.steps)
     _check_flags(args)
-    from basicsr_ganzoo._options_files import find_option_file
-    from basicsr_ganzoo.train import prepare
+    from basicsr_ganzoo.checking import prepare
+    from basicsr_ganzoo.config.shipped import find_option_file
 
     path = find_option_file(args.opt)
     opt, findings = prepare(path, [*_entries(args), *(args.force_yml or [])])
@@ -45,7 +46,8 @@ def run(args):
 
 
 def _check_flags(args):
-    from basicsr_ganzoo._options import OptionError, check_whole_number
+    from basicsr_ganzoo.config.build import check_whole_number
+    from basicsr_ganzoo.errors import OptionError
 
     if args.data and (args.against == 'plain' or args.amp or args.compile or args.channels_last):
         told = "--data compares the training set with BasicSR's and takes no step"
@@ -63,15 +65,15 @@ def _entries(args):
 
 
 def _measure_steps(opt, args, folder):
-    from basicsr_ganzoo.bench import race, report
+    from basicsr_ganzoo.profiling import bench_step, report
 
-    return race.run(opt, args.against, args.steps, folder), report.print_report
+    return bench_step.run(opt, args.against, args.steps, folder), report.print_report
 
 
 def _measure_data(opt, args):
-    from basicsr_ganzoo.bench import loading, report
+    from basicsr_ganzoo.profiling import bench_data, report
 
-    return loading.run(opt, args.workers or 0, args.steps), report.print_data_report
+    return bench_data.run(opt, args.workers or 0, args.steps), report.print_data_report
 
 
 def _is_of_files(key):

@@ -2,17 +2,17 @@
 
 import json
 
-from basicsr_ganzoo import _force_yml
+from basicsr_ganzoo.config import overrides
 
 
 def add_arguments(parser):
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML)')
-    _force_yml.add_argument(parser)
+    overrides.add_argument(parser)
     parser.add_argument('--json', action='store_true', help='print JSON: a list of level, key and message')
 
 
 def run(args):
-    from basicsr_ganzoo.train import prepare
+    from basicsr_ganzoo.checking import prepare
 
     findings = prepare(args.opt, args.force_yml)[1]
     if args.json:

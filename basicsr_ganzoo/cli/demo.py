@@ -16,9 +16,9 @@ def add_arguments(parser):
 
 def run(args):
     check(args)
-    from basicsr_ganzoo import _registry
+    from basicsr_ganzoo import registry
 
-    _registry.import_submodules()
+    registry.import_submodules()
     from basicsr_ganzoo.demo.pipeline import run_demo
 
     run_demo(args.out, args.iters, args.seed)
@@ -26,8 +26,8 @@ def run(args):
 
 def check(args):
     """Raise ``OptionError`` for arguments that cannot work. Writes nothing."""
-    from basicsr_ganzoo._options import OptionError
     from basicsr_ganzoo.demo.files import check_folder
+    from basicsr_ganzoo.errors import OptionError
 
     if args.iters is not None and args.iters < 2:
         raise OptionError(f'--iters needs to be at least 2, one for each stage, got {args.iters}')

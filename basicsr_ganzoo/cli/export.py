@@ -12,27 +12,27 @@ def add_arguments(parser):
 
 
 def run(args):
-    from basicsr_ganzoo.exporting import slim, to_onnx
+    from basicsr_ganzoo.weights import export, onnx
 
     source = Path(args.checkpoint)
     out = args.out or source.with_name(f'{source.stem}_slim.pth')
     targets = _targets(source, out, args.onnx)
     if '.onnx' in targets:
-        to_onnx.check_packages()
-    key, weights = slim.weights_in(source)
+        onnx.check_packages()
+    key, weights = export.weights_in(source)
     model = _load(source)
     print(f'{model.architecture.name} x{model.scale}, {key or "weights without a key"} of {source}')
     for suffix, target in targets.items():
         if suffix == '.onnx':
             _write_onnx(model, target)
         else:
-            slim.write_slim(weights, key.split('.')[-1] if key.startswith('params') else 'params', target)
+            export.write_slim(weights, key.split('.')[-1] if key.startswith('params') else 'params', target)
             print(f'{target} ({_megabytes(target)}): ganzoo upscale -m {target} -i PICTURES -o FOLDER')
 
 
 def _targets(source, out, with_onnx):
     """What to write, by suffix."""
-    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo.errors import OptionError
 
     if out.suffix not in (*SLIM, '.onnx'):
         raise OptionError(f'-o needs to be a file that ends with .pth, .safetensors or .onnx, got {out}')
@@ -49,14 +49,14 @@ def _targets(source, out, with_onnx):
 
 def _load(source):
     """The generator on the CPU, whatever the file has been trained on."""
-    from basicsr_ganzoo.upscaling import load_generator
+    from basicsr_ganzoo.inference.upscale import load_generator
 
     return load_generator(str(source))
 
 
 def _write_onnx(model, target):
-    from basicsr_ganzoo.exporting.slim import written_whole
-    from basicsr_ganzoo.exporting.to_onnx import write_onnx
+    from basicsr_ganzoo.weights.export import written_whole
+    from basicsr_ganzoo.weights.onnx import write_onnx
 
     requirements = getattr(model, 'size_requirements', None)
     multiple = requirements.multiple_of if requirements else model.multiple

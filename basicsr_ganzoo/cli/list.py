@@ -2,7 +2,7 @@
 
 import json
 
-KIND_NAMES = ('archs', 'losses', 'regularizers', 'views', 'gan_weights', 'content_losses', 'models', 'data', 'metrics')
+KIND_NAMES = ('archs', 'losses', 'regularizers', 'views', 'gan_weights', 'models', 'data', 'metrics')
 
 
 def add_arguments(parser):
@@ -11,12 +11,12 @@ def add_arguments(parser):
 
 
 def run(args):
-    from basicsr_ganzoo import _registry
+    from basicsr_ganzoo import registry
     from basicsr_ganzoo.cli._catalogue import describe
 
-    _registry.import_submodules()
+    registry.import_submodules()
     kinds = [args.kind] if args.kind else KIND_NAMES
-    found = {kind: [describe(kind, *item) for item in _registry.entries(kind).items()] for kind in kinds}
+    found = {kind: [describe(kind, *item) for item in registry.entries(kind).items()] for kind in kinds}
     if args.json:
         print(json.dumps([info for infos in found.values() for info in infos], indent=2))
     else:

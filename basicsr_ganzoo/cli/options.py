@@ -23,7 +23,7 @@ def run(args):
 
 
 def print_list(args):
-    from basicsr_ganzoo._options_files import shipped_files
+    from basicsr_ganzoo.config.shipped import shipped_files
 
     files = shipped_files()
     width = max(map(len, files))
@@ -38,14 +38,14 @@ def summary(path):
 
 
 def print_file(args):
-    from basicsr_ganzoo._options_files import find_shipped_file
+    from basicsr_ganzoo.config.shipped import find_shipped_file
 
     print(find_shipped_file(args.name).read_text(encoding='utf-8'), end='')
 
 
 def copy_file(args):
-    from basicsr_ganzoo._options import OptionError
-    from basicsr_ganzoo._options_files import find_shipped_file
+    from basicsr_ganzoo.config.shipped import find_shipped_file
+    from basicsr_ganzoo.errors import OptionError
 
     source, dest = find_shipped_file(args.name), Path(args.dest)
     if dest.is_dir():

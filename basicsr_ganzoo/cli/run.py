@@ -19,8 +19,8 @@ def add_arguments(parser):
 
 
 def run(args):
-    from basicsr_ganzoo import _registry
-    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo import registry
+    from basicsr_ganzoo.errors import OptionError
 
     command = args.module or args.script
     if command[:1] == ['--']:
@@ -32,7 +32,7 @@ def run(args):
     # What Python itself would put first, so that the script's own clone of BasicSR is the one that gets the zoo.
     sys.path[0] = os.getcwd() if args.module else str(Path(command[0]).resolve().parent)
     sys.argv = command
-    _registry.import_submodules()
+    registry.import_submodules()
     if args.module:
         if not _module_exists(command[0]):
             raise OptionError(f'there is no module {command[0]}')

@@ -28,10 +28,10 @@ def add_arguments(parser):
 
 
 def run(args):
-    from basicsr_ganzoo import _registry
+    from basicsr_ganzoo import registry
     from basicsr_ganzoo.cli._catalogue import find
 
-    _registry.import_submodules()
+    registry.import_submodules()
     if args.name == 'degradation':
         _show_degradation(args)
         return
@@ -46,11 +46,11 @@ def run(args):
 
 
 def _show_degradation(args):
-    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo.errors import OptionError
 
     if not args.opt or not args.image:
         raise OptionError('show degradation needs an option file and a picture: -opt FILE --image PICTURE')
-    from basicsr_ganzoo.cli._degradation_sheet import write_sheet
+    from basicsr_ganzoo.degradations.sheet import write_sheet
 
     write_sheet(args.opt, args.image, args.out, args.count, args.seed)
 
@@ -87,9 +87,16 @@ def yaml_block(kind, name, entry):
         block = {name.removesuffix('Regularizer').removesuffix('Penalty').lower(): block}
     elif kind == 'views':
         block = [block]
-    for key in reversed((BLOCKS.get(kind) or f'train.{_own_key(name)}').split('.')):
+    for key in reversed(_key_path(kind, name, entry).split('.')):
         block = {key: block}
     return yaml.safe_dump(block, sort_keys=False)
+
+
+def _key_path(kind, name, entry):
+    """Where an option file has the entry; a loss that compares images has a key of its own."""
+    from basicsr_ganzoo.losses import is_gan_loss
+
+    return BLOCKS[kind] if kind != 'losses' or is_gan_loss(entry) else f'train.{_own_key(name)}'
 
 
 def _metric_block(name, entry):
@@ -106,10 +113,10 @@ def _own_key(name):
 
 
 def _print_cost(entry, size):
-    from basicsr_ganzoo import cost
-    from basicsr_ganzoo._options import OptionError
-    from basicsr_ganzoo._registry import entries
     from basicsr_ganzoo.cli._catalogue import shapes_text
+    from basicsr_ganzoo.engine import cost
+    from basicsr_ganzoo.errors import OptionError
+    from basicsr_ganzoo.registry import entries
 
     try:
         ours, unet = (cost.forward_cost(network, size) for network in (entry, entries('archs')['UNetSNDiscriminator']))
@@ -128,14 +135,14 @@ def _print_cost(entry, size):
 
 
 def _print_price(kind, entry, size):
-    from basicsr_ganzoo import cost
-    from basicsr_ganzoo._options import OptionError
-    from basicsr_ganzoo._registry import entries
+    from basicsr_ganzoo.errors import OptionError
+    from basicsr_ganzoo.profiling.network_cost import game_cost
+    from basicsr_ganzoo.registry import entries
 
     unet, part = entries('archs')['UNetSNDiscriminator'], entry()
     parts = {'views': [part]} if kind == 'views' else {'regularizers': {'it': part}}
     try:
-        price = cost.game_cost(unet, size, **parts) / cost.game_cost(unet, size)
+        price = game_cost(unet, size, **parts) / game_cost(unet, size)
     except ValueError as error:
         raise OptionError(f'--size: {error}') from error
     print(

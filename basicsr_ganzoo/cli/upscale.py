@@ -16,22 +16,22 @@ def add_arguments(parser):
 def run(args):
     from rich.progress import track
 
-    from basicsr_ganzoo import upscaling
-    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo.errors import OptionError
+    from basicsr_ganzoo.inference import upscale
 
     if args.tile < 0:
         raise OptionError(f'--tile needs to be 0 or more pixels, got {args.tile}')
-    jobs = _jobs(upscaling.pictures_in(args.source), Path(args.source), args.out)
-    model = upscaling.load_generator(args.checkpoint, _device(args.device))
+    jobs = _jobs(upscale.pictures_in(args.source), Path(args.source), args.out)
+    model = upscale.load_generator(args.checkpoint, _device(args.device))
     print(f'{model.architecture.name} x{model.scale} on {model.device}')
     skipped = []
     for source, target in track(jobs, description='upscaling'):
         try:
-            picture = upscaling.read_picture(source)
+            picture = upscale.read_picture(source)
         except OptionError as error:
             skipped.append(str(error))
             continue
-        _write(upscaling.upscale_picture(model, picture, args.tile), target)
+        _write(upscale.upscale_picture(model, picture, args.tile), target)
     if skipped:
         more = f' (and {len(skipped) - 1} more)' if len(skipped) > 1 else ''
         raise OptionError(f'{skipped[0]}{more}; the others are done')
@@ -39,7 +39,7 @@ def run(args):
 
 def _jobs(pictures, source, out):
     """Pairs of source and target files. A single picture may be given a file name, a folder keeps its tree as PNG."""
-    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo.errors import OptionError
 
     if source.is_file() and out.suffix and not out.is_dir():
         return [(source, _single(source, out))]
@@ -60,7 +60,7 @@ def _is_below(path, folder):
 
 def _single(source, out):
     """The file for a single picture: one that keeps alpha and 16 bits, and is not the picture itself."""
-    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo.errors import OptionError
 
     if out.suffix.lower() not in KEEPING:
         raise OptionError(f'-o needs to be a folder or a file that ends with {", ".join(KEEPING)}, got {out}')
@@ -72,7 +72,7 @@ def _single(source, out):
 def _device(name):
     import torch
 
-    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo.errors import OptionError
 
     try:
         device = torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -85,7 +85,7 @@ def _device(name):
 def _write(picture, target):
     import cv2
 
-    from basicsr_ganzoo._options import OptionError
+    from basicsr_ganzoo.errors import OptionError
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

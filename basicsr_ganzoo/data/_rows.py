@@ -5,7 +5,7 @@ import math
 import struct
 import zlib
 
-from basicsr_ganzoo.data._pictures import decode
+from basicsr_ganzoo.data.picture import decode
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 HEADER = struct.Struct('>IIBBBBB')  # width, height, bits, colour type, compression, filter, interlacing

@@ -7,13 +7,13 @@ import random
 import cv2
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ganzoo._registry import register
-from basicsr_ganzoo.data._base import FolderDataset, Required, positive_integer
-from basicsr_ganzoo.data._checks import measure
-from basicsr_ganzoo.data._pictures import to_tensor
-from basicsr_ganzoo.data._reader import Reader
-from basicsr_ganzoo.data._sources import Picture, folders, meta_files, names_in_line, pictures_under, read_lines
+from basicsr_ganzoo.data.folder_dataset import FolderDataset, Required, positive_integer
+from basicsr_ganzoo.data.measure import measure
+from basicsr_ganzoo.data.picture import to_tensor
+from basicsr_ganzoo.data.reader import Reader
+from basicsr_ganzoo.data.sources import Picture, folders, meta_files, names_in_line, pictures_under, read_lines
 from basicsr_ganzoo.degradations.kernels import KEYS, RandomKernels
+from basicsr_ganzoo.registry import register
 
 
 @register(DATASET_REGISTRY)

@@ -2,13 +2,13 @@
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import register
-from basicsr_ganzoo.data._base import FolderDataset, Required
-from basicsr_ganzoo.data._checks import measure
-from basicsr_ganzoo.data._pictures import to_tensor
-from basicsr_ganzoo.data._reader import Reader
-from basicsr_ganzoo.data._sources import folders, pictures_under
+from basicsr_ganzoo.data.folder_dataset import FolderDataset, Required
+from basicsr_ganzoo.data.measure import measure
+from basicsr_ganzoo.data.picture import to_tensor
+from basicsr_ganzoo.data.reader import Reader
+from basicsr_ganzoo.data.sources import folders, pictures_under
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.registry import register
 
 
 @register(DATASET_REGISTRY)

@@ -3,14 +3,14 @@
 from basicsr.data.transforms import augment, paired_random_crop
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import register
-from basicsr_ganzoo.data._base import FolderDataset, Required, positive_integer
-from basicsr_ganzoo.data._checks import measure, refuse, size_text
-from basicsr_ganzoo.data._pairs import pairs_of
-from basicsr_ganzoo.data._pictures import PictureError, to_tensor
-from basicsr_ganzoo.data._reader import Reader
-from basicsr_ganzoo.data._sources import folders, meta_files
+from basicsr_ganzoo.data.folder_dataset import FolderDataset, Required, positive_integer
+from basicsr_ganzoo.data.measure import measure, refuse, size_text
+from basicsr_ganzoo.data.pairs import pairs_of
+from basicsr_ganzoo.data.picture import to_tensor
+from basicsr_ganzoo.data.reader import Reader
+from basicsr_ganzoo.data.sources import folders, meta_files
+from basicsr_ganzoo.errors import OptionError, PictureError
+from basicsr_ganzoo.registry import register
 
 
 @register(DATASET_REGISTRY)

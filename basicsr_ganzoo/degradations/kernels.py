@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from basicsr.data.degradations import circular_lowpass_kernel, random_mixed_kernels
 
-from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.degradations.presets import settings
+from basicsr_ganzoo.errors import OptionError
 
 SIDE = 21  # pixels; smaller kernels are padded with zeros to this
 SIDES = tuple(range(7, SIDE + 1, 2))

@@ -4,7 +4,7 @@ import torch
 from basicsr.utils import get_root_logger
 from torch import nn
 
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.errors import OptionError
 
 
 class TrainingPairPool(nn.Module):

@@ -9,11 +9,11 @@ from basicsr.utils.img_process_util import filter2D
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo._options import OptionError
 from basicsr_ganzoo.degradations.jpeg import JPEG
 from basicsr_ganzoo.degradations.kernels import SIDE
 from basicsr_ganzoo.degradations.noise import add_gaussian_noise, add_poisson_noise
 from basicsr_ganzoo.degradations.presets import settings
+from basicsr_ganzoo.errors import OptionError
 
 STAGE = (
     'resize_prob',

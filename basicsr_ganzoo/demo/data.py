@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from basicsr.utils.matlab_functions import imresize
 
-from basicsr_ganzoo._compat import DependencyError
+from basicsr_ganzoo.errors import DependencyError
 
 #: No picture is in both, and motorcycle_right.png is in neither, because it shows what motorcycle_left.png shows.
 TRAIN = (

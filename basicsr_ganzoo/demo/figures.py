@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from basicsr_ganzoo._files import whole_file
+from basicsr_ganzoo.files import whole_file
 
 CROP, ZOOM, GAP, LINE = 80, 3, 8, 22
 TITLES = {'lq': 'LQ', 'bicubic': 'bicubic', 'l1': 'L1', 'gan': 'GAN', 'gt': 'GT'}

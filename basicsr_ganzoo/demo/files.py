@@ -2,7 +2,7 @@
 
 import os
 
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.errors import OptionError
 
 FIRST, LAST = 'demo_l1.yml', 'report.json'  # of the files that a demo writes
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from rich.table import Table
 
-from basicsr_ganzoo._files import whole_file
+from basicsr_ganzoo.files import whole_file
 
 COLUMNS = {'psnr': ('PSNR dB', '.2f'), 'ssim': ('SSIM', '.4f'), 'niqe': ('NIQE', '.2f'), 'hf': ('HF of GT', '.0%')}
 

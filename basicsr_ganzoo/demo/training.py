@@ -12,8 +12,8 @@ from basicsr.models import build_model
 from basicsr.utils import tensor2img
 from torch.utils.data import DataLoader
 
-from basicsr_ganzoo._files import whole_file
-from basicsr_ganzoo._options_files import options_root
+from basicsr_ganzoo.config.shipped import options_root
+from basicsr_ganzoo.files import whole_file
 
 STAGES = ('l1', 'gan')
 DEFAULT_OUT = 'ganzoo_demo/'  # as the option files have it

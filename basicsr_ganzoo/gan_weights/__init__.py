@@ -1,1 +1,7 @@
-"""How strongly an adversary's gradient counts at the image; importing a file registers its weights."""
+"""Factors of the GAN weight that change during training. Importing this folder registers all of them."""
+
+from basicsr_ganzoo.registry import import_entries
+
+registered = import_entries('gan_weights')
+globals().update(registered)
+__all__ = [*registered]

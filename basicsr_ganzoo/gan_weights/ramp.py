@@ -2,8 +2,8 @@
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from basicsr_ganzoo._options import check_number, check_whole_number
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.config.build import check_number, check_whole_number
+from basicsr_ganzoo.registry import register
 
 
 @register(LOSS_REGISTRY)

@@ -4,8 +4,8 @@ import math
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from basicsr_ganzoo._options import check_number
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.config.build import check_number
+from basicsr_ganzoo.registry import register
 
 
 @register(LOSS_REGISTRY)

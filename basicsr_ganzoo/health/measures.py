@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from basicsr_ganzoo._logits import as_list
+from basicsr_ganzoo.losses.logits import as_list
 
 CHANNELS = 'rgb'
 

@@ -1,1 +1,9 @@
-"""GAN losses; importing a file registers its losses."""
+"""GAN losses, and the further losses of a generator. Importing this folder registers all of them."""
+
+from basicsr_ganzoo.losses.adversarial import AdversarialLoss, is_gan_loss
+from basicsr_ganzoo.losses.pairing import PAIRINGS
+from basicsr_ganzoo.registry import import_entries
+
+registered = import_entries('losses')
+globals().update(registered)
+__all__ = ['AdversarialLoss', 'PAIRINGS', 'is_gan_loss', *registered]

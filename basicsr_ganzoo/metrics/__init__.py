@@ -1,1 +1,7 @@
-"""Metrics for validation beside BasicSR's; each is a function that BasicSR's METRIC_REGISTRY knows."""
+"""Validation metrics beside those of BasicSR. Importing this folder registers all of them."""
+
+from basicsr_ganzoo.registry import import_entries
+
+registered = import_entries('metrics')
+globals().update(registered)
+__all__ = [*registered]

@@ -5,8 +5,8 @@ import functools
 import torch
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.registry import register
 
 
 @register(METRIC_REGISTRY)

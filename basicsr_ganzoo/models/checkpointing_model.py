@@ -5,13 +5,13 @@ from pathlib import Path
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
-from basicsr_ganzoo._files import save_whole
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._resuming import load_optimizer, schedule_of, take_schedule
-from basicsr_ganzoo.guard import check_finite
-from basicsr_ganzoo.training import distributed
-from basicsr_ganzoo.training.state import plain_numbers, random_states, rank_file, restore_random_states
-from basicsr_ganzoo.validation.model import ValidatingModel
+from basicsr_ganzoo.engine import distributed
+from basicsr_ganzoo.engine.guard import check_finite
+from basicsr_ganzoo.engine.optimizer_state import load_optimizer, schedule_of, take_schedule
+from basicsr_ganzoo.engine.random_state import plain_numbers, random_states, rank_file, restore_random_states
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.files import save_whole
+from basicsr_ganzoo.models.validating_model import ValidatingModel
 
 
 class CheckpointingModel(ValidatingModel):

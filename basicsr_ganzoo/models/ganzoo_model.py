@@ -9,22 +9,23 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from basicsr_ganzoo import _vgg
-from basicsr_ganzoo._adversaries import AdversaryBuilder, adversaries_of, check_weights
-from basicsr_ganzoo._averaging import MovingAverage
-from basicsr_ganzoo._compat import ddp_that_leaves_buffers_alone
-from basicsr_ganzoo._optimizers import build_optimizer, step_unless
-from basicsr_ganzoo._options import OptionError, build, check_number, check_whole_number
-from basicsr_ganzoo._registry import register
-from basicsr_ganzoo.checkpoints import load_checkpoint
-from basicsr_ganzoo.content import ContentLosses
-from basicsr_ganzoo.deciding import StepNumbers, decision_of
-from basicsr_ganzoo.guard import BufferKeeper, StepGuard, clip_gradients
+from basicsr_ganzoo.adversarial.builder import AdversaryBuilder, adversaries_of, check_weights
+from basicsr_ganzoo.compat import ddp_that_leaves_buffers_alone
+from basicsr_ganzoo.config.build import build, check_number, check_whole_number
+from basicsr_ganzoo.engine.accumulate import combine, micro_batches
+from basicsr_ganzoo.engine.commit import StepNumbers, decision_of
+from basicsr_ganzoo.engine.ema import MovingAverage
+from basicsr_ganzoo.engine.guard import BufferKeeper, StepGuard, clip_gradients
+from basicsr_ganzoo.engine.optimizers import build_optimizer, step_unless
+from basicsr_ganzoo.engine.precision import Precision
+from basicsr_ganzoo.engine.speed_options import SpeedOptions
+from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.health.report import HealthReport
-from basicsr_ganzoo.micro_batches import combine, micro_batches
 from basicsr_ganzoo.models.checkpointing_model import CheckpointingModel
-from basicsr_ganzoo.precision import Precision
-from basicsr_ganzoo.speed import SpeedOptions
+from basicsr_ganzoo.models.content_losses import ContentLosses
+from basicsr_ganzoo.registry import register
+from basicsr_ganzoo.weights import vgg
+from basicsr_ganzoo.weights.load import load_checkpoint
 
 #: norms of the gradients at the image that the content losses and the adversaries have; ``rho`` is told of them
 BOTH = ('grad_all_content', 'grad_all_gan')
@@ -41,7 +42,7 @@ class GANZooModel(CheckpointingModel):
     Differs from BasicSR: every loss hands its gradient over at the SR image, so that D runs forward twice in a step
     instead of 3 (SRGANModel) or 5 times (ESRGANModel); the EMA takes in buffers; ``ldl_opt`` works here too, and its
     map is a weight without a gradient (``ldl_detach_map: false`` is BasicSR's and LDL's); all optimizers of torch,
-    fused if they can be; on a GPU no step waits for it, see :class:`~basicsr_ganzoo.deciding.DecisionOnDevice`.
+    fused if they can be; on a GPU no step waits for it, see :class:`~basicsr_ganzoo.engine.commit.DecisionOnDevice`.
 
     Further keys of ``train``:
         d_reg_opt: regularizers of D by any name; views: a list of what D is shown instead of the plain picture.
@@ -134,8 +135,8 @@ class GANZooModel(CheckpointingModel):
             loss = build(LOSS_REGISTRY, block, where)
         except OSError as error:  # BasicSR's perceptual loss reads or fetches its weights when it is built
             raise OptionError(
-                f'{where}: its weights cannot be had ({error}); for VGG19 fetch {_vgg.URL} ({_vgg.SIZE}) '
-                f'elsewhere and put it at {_vgg.PLACE}, or remove the block'
+                f'{where}: its weights cannot be had ({error}); for VGG19 fetch {vgg.URL} ({vgg.SIZE}) '
+                f'elsewhere and put it at {vgg.PLACE}, or remove the block'
             ) from error
         return loss.to(self.device) if isinstance(loss, torch.nn.Module) else loss
 

@@ -3,9 +3,9 @@
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from basicsr_ganzoo._logits import mean_logit
-from basicsr_ganzoo._options import check_choice, check_number
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.config.build import check_choice, check_number
+from basicsr_ganzoo.losses.logits import mean_logit
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.regularizers.base import Regularizer
 
 

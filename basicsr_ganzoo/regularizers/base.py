@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from basicsr_ganzoo._logits import at_least_float32, mean_logit
-from basicsr_ganzoo._options import check_number, check_whole_number
+from basicsr_ganzoo.config.build import check_number, check_whole_number
+from basicsr_ganzoo.losses.logits import at_least_float32, mean_logit
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch.nn import functional as F
 
-from basicsr_ganzoo._logits import as_list, at_least_float32
-from basicsr_ganzoo._options import OptionError
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.losses.logits import as_list, at_least_float32
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.regularizers.base import Regularizer
 
 

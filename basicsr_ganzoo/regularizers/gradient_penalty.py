@@ -3,8 +3,8 @@
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from basicsr_ganzoo._options import check_number
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.config.build import check_number
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.regularizers.base import Regularizer, image_gradient
 
 

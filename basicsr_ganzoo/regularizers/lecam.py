@@ -5,9 +5,9 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import distributed as dist
 from torch.nn import functional as F
 
-from basicsr_ganzoo._logits import mean_logit
-from basicsr_ganzoo._options import check_number, check_whole_number
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.config.build import check_number, check_whole_number
+from basicsr_ganzoo.losses.logits import mean_logit
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.regularizers.base import Regularizer
 
 

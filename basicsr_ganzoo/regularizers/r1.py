@@ -2,7 +2,7 @@
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.regularizers.base import Regularizer, image_gradient
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from basicsr.utils import get_root_logger
 
-from basicsr_ganzoo._files import save_whole
-from basicsr_ganzoo._options import OptionError, check_choice
-from basicsr_ganzoo.checkpoints.files import read_file
-from basicsr_ganzoo.guard import check_finite
+from basicsr_ganzoo.config.build import check_choice
+from basicsr_ganzoo.engine.guard import check_finite
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.files import save_whole
+from basicsr_ganzoo.weights.read import read_file
 
 NAME = 'net_g_best.pth'
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from basicsr.utils import imwrite, tensor2img
 
-from basicsr_ganzoo._options import check_whole_number
+from basicsr_ganzoo.config.build import check_whole_number
 
 SIDE = 480  # pixels of SR that a picture of a strip has at most, so that nothing is reduced
 GAP, BAR = 6, 26  # pixels between pictures, and above them for their names

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from basicsr_ganzoo._logits import at_least_float32
-from basicsr_ganzoo._options import OptionError
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.losses.logits import at_least_float32
 
 
 class View(nn.Module):

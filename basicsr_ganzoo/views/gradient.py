@@ -3,8 +3,8 @@
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ganzoo._options import check_choice, check_number
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.config.build import check_choice, check_number
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.views._filters import correlate
 from basicsr_ganzoo.views.base import View
 

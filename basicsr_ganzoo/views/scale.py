@@ -5,8 +5,8 @@ import math
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch.nn import functional as F
 
-from basicsr_ganzoo._options import check_number
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.config.build import check_number
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.views.base import View
 
 

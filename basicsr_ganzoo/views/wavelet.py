@@ -6,8 +6,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch.nn import functional as F
 
-from basicsr_ganzoo._options import OptionError, check_choice, check_number, check_whole_number
-from basicsr_ganzoo._registry import register
+from basicsr_ganzoo.config.build import check_choice, check_number, check_whole_number
+from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.views._filters import correlate, mirror
 from basicsr_ganzoo.views.base import View
 

@@ -1,0 +1,37 @@
+"""When a discriminator sits a step out."""
+
+from basicsr_ganzoo.config.build import check_number
+
+
+class SkipWhenStrong:
+    """Lets D sit steps out while it judges more than ``accuracy`` of the pictures rightly, averaged over some steps.
+
+    A heuristic: an all too strong D gives G little to learn from. It compares the mean of ``acc_d_real`` and
+    ``acc_d_fake``, which are the same on all ranks, so that all ranks decide alike.
+
+    Args:
+        accuracy: share above which D sits out, between 0.5 and 1.
+        smoothing: of the accuracy between iterations.
+    """
+
+    def __init__(self, accuracy, smoothing=0.9):
+        check_number(type(self).__name__, 'accuracy', accuracy, least=0.5, most=1)
+        self.accuracy = accuracy
+        self.smoothing = smoothing
+        self._mean = 0.5
+
+    @property
+    def skips(self):
+        """Whether D sits the next step out."""
+        return self._mean > self.accuracy
+
+    def observe(self, numbers):
+        """Take in the accuracies of a step."""
+        now = (numbers['acc_d_real'] + numbers['acc_d_fake']) / 2
+        self._mean = self.smoothing * self._mean + (1 - self.smoothing) * now
+
+    def state_dict(self):
+        return {'mean': self._mean}
+
+    def load_state_dict(self, state):
+        self._mean = state['mean']

@@ -1,1 +1,0 @@
-"""What a training step costs: ours against BasicSR's, from the same option file, step by step in one process."""

@@ -1,0 +1,25 @@
+"""Read an option file, import its plug-ins, and check it."""
+
+from pathlib import Path
+
+from basicsr_ganzoo import registry
+from basicsr_ganzoo.checking.check import check_options
+from basicsr_ganzoo.config import overrides
+from basicsr_ganzoo.config.read import import_plugins, leave_out_emptied, read_options
+
+
+def prepare(path, force_yml=None):
+    """Read an option file, make what it imports known, and check it.
+
+    Returns:
+        The options, with ``force_yml`` in them, and the findings about them (``checking.Finding``).
+
+    Raises:
+        OptionError: there is no option file, ``force_yml`` does not fit, or an import fails.
+    """
+    opt = read_options(path)
+    overrides.apply(force_yml, opt)
+    leave_out_emptied(opt)
+    registry.import_submodules()
+    import_plugins(opt.get('imports') or [], Path(path).parent)
+    return opt, check_options(opt)

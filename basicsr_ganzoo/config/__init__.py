@@ -1,0 +1,1 @@
+"""Option files: reading, overriding and completing them, and building what their blocks describe."""

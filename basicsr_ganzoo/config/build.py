@@ -1,0 +1,123 @@
+"""Turning blocks of an option file into objects, with errors that their author understands."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Mapping
+from numbers import Integral
+
+from basicsr_ganzoo.errors import OptionError
+
+
+def did_you_mean(word, words):
+    """A hint `` (did you mean X?)`` if one of ``words`` is close to ``word``, else an empty string."""
+    near = difflib.get_close_matches(str(word), list(map(str, words)), 1)
+    return f' (did you mean {near[0]}?)' if near else ''
+
+
+def check_choice(owner, name, value, choices):
+    """Raise ``ValueError`` unless ``value`` is one of ``choices``."""
+    if value not in list(choices):  # a list also takes what cannot be hashed
+        allowed = ', '.join(map(str, choices))
+        raise ValueError(f'{owner} needs {name} to be one of {allowed}, got {value!r}{did_you_mean(value, choices)}')
+
+
+def is_number(value):
+    """Whether ``value`` is a number, which true and false are not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_number(owner, name, value, least=-math.inf, most=math.inf):
+    """Raise ``ValueError`` unless ``value`` is a finite number from ``least`` to ``most``."""
+    if not is_number(value) or not math.isfinite(value):
+        raise ValueError(f'{owner} needs {name} to be a number such as 0.1, got {value!r}')
+    if not least <= value <= most:
+        bounds = f'of at least {least:g}' if most == math.inf else f'from {least:g} to {most:g}'
+        raise ValueError(f'{owner} needs {name} to be a number {bounds}, got {value!r}')
+
+
+def check_whole_number(owner, name, value, least=1):
+    """Raise ``OptionError`` unless ``value`` is a whole number from ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise OptionError(f'{owner} needs {name} to be a whole number from {least}, got {value!r}')
+
+
+def check_counts(owner, **counts):
+    """Raise ``OptionError`` unless every one of ``counts`` is a whole number from 1."""
+    for name, value in counts.items():
+        check_whole_number(owner, name, value)
+
+
+def check_arguments(entry, options):
+    """Check the names of ``options`` against the signature of ``entry``.
+
+    Raises:
+        OptionError: an option that ``entry`` does not take, or one that it needs and that is missing.
+    """
+    parameters = inspect.signature(entry).parameters
+    named = [name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for name in options:
+            if name not in named:
+                raise OptionError(
+                    f'{entry.__name__} has no option {name}{did_you_mean(name, named)}; it takes {", ".join(named)}'
+                )
+    missing = [n for n in named if parameters[n].default is inspect.Parameter.empty and n not in options]
+    if missing:
+        raise OptionError(f'{entry.__name__} needs the option {missing[0]}')
+
+
+def call_parameters(entry):
+    """The names of the arguments that an object takes when it is called; of a module those of ``forward``."""
+    return list(inspect.signature(getattr(entry, 'forward', entry)).parameters) if callable(entry) else []
+
+
+def construct(entry, options):
+    """Call ``entry`` with ``options``, after :func:`check_arguments`."""
+    check_arguments(entry, options)
+    return entry(**options)
+
+
+def lookup(registry, name):
+    """The entry ``name`` of one of BasicSR's registries, with BasicSR's fallback to the name with ``_basicsr``.
+
+    Raises:
+        OptionError: nothing of this name is registered.
+    """
+    known = dict(iter(registry))
+    if not isinstance(name, str):
+        raise OptionError(f'a type needs to be the name of something registered, got {name!r}; see `ganzoo list`')
+    for candidate in (name, f'{name}_basicsr'):
+        if candidate in known:
+            return known[candidate]
+    raise OptionError(f'nothing is registered as {name!r}{did_you_mean(name, known)}; see `ganzoo list`')
+
+
+def build(registry, block, where):
+    """Build what ``block`` (a mapping with ``type`` and arguments) of an option file describes.
+
+    Args:
+        registry: one of BasicSR's registries.
+        block: the mapping; it is not changed.
+        where: the key of the block, such as ``train.gan_opt``, for messages.
+
+    Raises:
+        OptionError: the block is no such mapping, or its type or arguments are wrong.
+    """
+    if not isinstance(block, dict) or 'type' not in block:
+        raise OptionError(f'{where} needs to be a mapping with a type, got {block!r}')
+    options = {key: value for key, value in block.items() if key != 'type'}
+    try:
+        return construct(lookup(registry, block['type']), options)
+    except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        raise OptionError(f'{where}: {error}') from error
+
+
+def gt_size(opt):
+    """The side in pixels of the pictures that an option file trains with."""
+    size = opt.get('gt_size') or (opt['datasets']['train'] if isinstance(opt.get('datasets'), Mapping) else {}).get(
+        'gt_size'
+    )
+    if not size:
+        raise OptionError('datasets.train.gt_size is missing, so that the size of the pictures is not known')
+    return size

@@ -1,0 +1,85 @@
+"""The option files that come with the package: where they lie, and how they are named on the command line."""
+
+from pathlib import Path
+
+from basicsr_ganzoo.config.build import did_you_mean
+from basicsr_ganzoo.errors import DependencyError, OptionError
+
+
+def options_root():
+    """The folder of the option files: inside an installed package, or beside it in a checkout.
+
+    Raises:
+        DependencyError: it is in neither place.
+    """
+    package = Path(__file__).resolve().parents[1]
+    candidates = (package / 'options', package.parent / 'options')
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise DependencyError(
+        f'basicsr_ganzoo is incomplete: its option files are neither in {candidates[0]} nor in {candidates[1]}; '
+        'pip install --force-reinstall --no-deps basicsr-ganzoo, or pip install -e . in a clone'
+    )
+
+
+def shipped_files():
+    """The option files of the package by their names without ``.yml``, in the order of their folders."""
+    return {path.stem: path for path in sorted(options_root().rglob('*.yml'))}
+
+
+def find_shipped_file(name):
+    """The path of an option file of the package.
+
+    Args:
+        name: such as ``esrgan_x4``, with or without ``.yml``, and with as many of its folders as one likes, up to
+            ``options/train/ESRGAN/esrgan_x4.yml``.
+
+    Raises:
+        OptionError: there is none; the message names a near one.
+    """
+    files = shipped_files()
+    wanted = Path(name)
+    stem = wanted.name.removesuffix('.yml')
+    path = files.get(stem)
+    if path is None:
+        hint = did_you_mean(stem, files)
+        raise OptionError(f'no shipped option file is called {name}{hint}; `ganzoo options` lists them')
+    folders = ('options', *path.relative_to(options_root()).parts[:-1])
+    if wanted.parts[:-1] != folders[len(folders) - len(wanted.parts) + 1 :]:
+        raise OptionError(f'no shipped option file is called {name}; {stem} is {"/".join(folders)}/{path.name}')
+    return path
+
+
+def find_option_file(name):
+    """The path of an option file: ``name`` where that is a file, else the file of the package that it names.
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    try:
+        return find_shipped_file(name)
+    except OptionError as error:
+        raise OptionError(f'-opt names no file: {name}, and {error}') from error
+
+
+def load_unique(text):
+    """What YAML ``text`` holds, by the safe loader, which would take the last in silence of a key that comes twice.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or a mapping has a key twice.
+    """
+    import yaml
+
+    class UniqueKeys(yaml.SafeLoader):
+        def construct_mapping(self, node, deep=False):
+            seen = {}
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                line = key.start_mark.line + 1
+                if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, line) != line:
+                    raise yaml.YAMLError(f'the key {key.value} comes twice, in lines {seen[key.value]} and {line}')
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, UniqueKeys)

@@ -1,1 +1,0 @@
-"""Losses of the generator beside the GAN's; importing a file registers its losses."""

@@ -1,0 +1,76 @@
+"""Which low-quality picture belongs to which ground truth."""
+
+import os
+from collections import Counter
+
+from basicsr_ganzoo.data.measure import refuse
+from basicsr_ganzoo.data.sources import Picture, names_in_line, pictures_under, read_lines
+from basicsr_ganzoo.errors import OptionError
+
+_WAY_OUT = 'partners need the same relative names; else set filename_tmpl, list the pairs in meta_info, or remove these'
+
+
+def pairs_of(gt_root, lq_root, meta_info=None, template='{}'):
+    """The pairs of two folders, as a list of (gt, lq): those that ``meta_info`` lists, or all.
+
+    Raises:
+        OptionError: pictures without partner, or a template or a meta file that does not work.
+    """
+    if template.count('{}') != 1 or template.replace('{}', '').count('{'):
+        raise OptionError(f"filename_tmpl needs one '{{}}', which stands for the name of GT, got {template!r}")
+    if meta_info:
+        return [_listed(gt_root, lq_root, line, template) for line in read_lines(meta_info)]
+    if os.path.realpath(gt_root) == os.path.realpath(lq_root):
+        raise OptionError(f'dataroot_gt and dataroot_lq are the same folder, {gt_root}')
+    return _matched(pictures_under(gt_root, lq_root), pictures_under(lq_root, gt_root), template)
+
+
+def _listed(gt_root, lq_root, line, template):
+    gt, lq = (*names_in_line(line), None)[:2]
+    lq = lq or ''.join(_partner_name(gt, template))
+    return Picture(os.path.join(gt_root, gt)), Picture(os.path.join(lq_root, lq))
+
+
+def _matched(gt, lq, template):
+    known = _by_name_and_stem(lq)
+    partners = {}
+    for name in gt:
+        stem, extension = _partner_name(name, template)
+        partners[name] = known.get(stem + extension) or known.get(stem)
+    lonely = [name for name, partner in partners.items() if partner is None]
+    refuse(lonely, len(gt), 'pictures of dataroot_gt have no partner in dataroot_lq', _way_out(gt, lq))
+    unused = sorted(set(lq) - set(partners.values()))
+    refuse(unused, len(lq), 'pictures of dataroot_lq have no partner in dataroot_gt', _WAY_OUT)
+    return [(gt[name], lq[partner]) for name, partner in partners.items()]
+
+
+def _partner_name(gt_name, template):
+    """The name of LQ's picture without extension, and GT's extension."""
+    folder, name = os.path.split(gt_name)
+    stem, extension = os.path.splitext(name)
+    return os.path.join(folder, template.replace('{}', stem)), extension
+
+
+def _by_name_and_stem(pictures):
+    """Names by themselves, and by themselves without extension where only one picture has that name."""
+    stems = {name: os.path.splitext(name)[0] for name in pictures}
+    times = Counter(stems.values())
+    return {**{stem: name for name, stem in stems.items() if times[stem] == 1}, **{name: name for name in pictures}}
+
+
+def _way_out(gt, lq):
+    template = _fitting_template(gt, lq)
+    if template:
+        return f"filename_tmpl: '{template}' fits"
+    return _WAY_OUT
+
+
+def _fitting_template(gt, lq):
+    """The template that gives each GT a partner, such as '{}x4', or None."""
+    stem = os.path.basename(os.path.splitext(next(iter(gt)))[0])
+    stems = {os.path.splitext(name)[0] for name in lq}
+    for name in sorted(os.path.basename(candidate) for candidate in stems):
+        template = name.replace(stem, '{}', 1)
+        if '{}' in template and all(_partner_name(each, template)[0] in stems for each in gt):
+            return template
+    return None

@@ -1,0 +1,152 @@
+"""Mixed precision: networks in half precision, everything that is computed from their outputs in float32."""
+
+import contextlib
+
+import torch
+from basicsr.utils import get_root_logger
+from torch.utils._pytree import tree_map
+
+from basicsr_ganzoo.config.build import did_you_mean
+from basicsr_ganzoo.engine.compile import Compiler
+from basicsr_ganzoo.errors import OptionError
+
+DTYPES = {'off': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+class LossScale:
+    """The factor of losses under fp16, by the rule of torch's ``GradScaler``: half after a step that is not finite,
+    twice after ``growth_interval`` good ones.
+
+    Its own, because the step guard already knows, in all processes alike, whether the gradients are finite, and because
+    one scale has to hold for all networks of a step, whose gradients meet at the image. Powers of 2, so that scaling
+    rounds nothing.
+    """
+
+    def __init__(self, value=2.0**16, growth_interval=2000):
+        self.value = value
+        self.growth_interval = growth_interval
+        self.good_steps = 0
+
+    def accept(self):
+        """Take note of a step whose numbers were finite."""
+        self.good_steps += 1
+        if self.good_steps == self.growth_interval:
+            self.value, self.good_steps = self.value * 2, 0
+
+    def lower(self, scale=None):
+        """Halve the ``scale`` with which a step overflowed, the present one by default, down to 1.
+
+        Whether that was possible: a step that overflows at 1 is truly a bad one.
+        """
+        scale = self.value if scale is None else scale
+        if scale <= 1:
+            return False
+        self.value, self.good_steps = min(self.value, scale / 2), 0
+        return True
+
+
+class Precision:
+    """Runs networks as ``train.amp`` says, and takes gradients with the scale that this needs.
+
+    Args:
+        amp: ``off``, ``bf16`` or ``fp16``.
+        device: on which the networks are.
+        compiled: the arguments of ``torch.compile``, through which networks run; None runs them as they are.
+    """
+
+    def __init__(self, amp='off', device='cpu', compiled=None):
+        self.dtype = DTYPES[amp]
+        self.device_type = torch.device(device).type
+        self.loss_scale = LossScale() if amp == 'fp16' else None
+        self.compiler = Compiler(compiled)
+
+    @property
+    def scale(self):
+        return self.loss_scale.value if self.loss_scale else 1.0
+
+    def run(self, net, image, exact=False):
+        """The output of ``net``, whatever its structure, in float32.
+
+        ``exact`` also computes it in float32, and not compiled, so that it can be differentiated twice.
+        """
+        half = self.dtype is not None and not exact
+        autocast = torch.autocast(self.device_type, self.dtype) if half else contextlib.nullcontext()
+        with autocast, self.compiler.taking(net, image, twice=exact):
+            out = net(image)
+        return tree_map(_in_float32, out) if half else out
+
+    def gradient(self, loss, image, retain_graph=False):
+        """The gradient of ``loss`` at ``image``."""
+        (gradient,) = torch.autograd.grad(self._scaled(loss), image, retain_graph=retain_graph)
+        return gradient if self.scale == 1 else gradient / self.scale
+
+    def backward(self, loss, share, parameters):
+        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows."""
+        torch.autograd.backward(self._scaled(loss, share), inputs=parameters)
+
+    def backward_by_parts(self, loss, share, parameters, parts):
+        """As :meth:`backward`, but through one part of the graph at each ``next`` of the iterator that this gives.
+
+        The graph behind a part is gone before the next one's, and gradients are added in place: that takes less memory.
+
+        Args:
+            parts: lists of tensors through which alone the loss depends on the parameters.
+        """
+        loss = self._scaled(loss, share)
+        gradients = iter(torch.autograd.grad(loss, [head for part in parts for head in part], materialize_grads=True))
+        for part in parts:
+            torch.autograd.backward(part, [next(gradients) for _ in part], inputs=parameters)
+            yield
+
+    def unscale(self, parameters):
+        """Take the scale out of the gradients that lie at ``parameters``."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.scale != 1 and gradients:
+            torch._foreach_div_(gradients, self.scale)
+
+    def forgives(self, iteration, scale=None):
+        """Whether a step that is not finite is but the sign of too large a ``scale``, which is then halved."""
+        if not self.loss_scale or not self.loss_scale.lower(scale):
+            return False
+        get_root_logger().info(
+            f'iteration {iteration} is skipped: fp16 overflows; the loss scale is {self.scale:g} now'
+        )
+        return True
+
+    def accept(self):
+        """Take note of a step whose numbers were finite."""
+        if self.loss_scale:
+            self.loss_scale.accept()
+
+    def state_dict(self):
+        """What a resume needs."""
+        scale = self.loss_scale
+        return {'scale': scale.value, 'good_steps': scale.good_steps} if scale else {}
+
+    def load_state_dict(self, state):
+        """Take over what :meth:`state_dict` gave, as far as it is there."""
+        if self.loss_scale and state:
+            self.loss_scale.value, self.loss_scale.good_steps = state['scale'], state['good_steps']
+
+    def _scaled(self, value, share=1):
+        value = value if share == 1 else value * share
+        return value if self.scale == 1 else value * self.scale
+
+
+def read_amp(train_opt):
+    """``train.amp`` as text; YAML reads ``off`` as false.
+
+    Raises:
+        OptionError: it is none of ``off``, ``bf16`` and ``fp16``.
+    """
+    value = train_opt.get('amp')
+    value = 'off' if value is False or value is None else value
+    if not isinstance(value, str) or value not in DTYPES:
+        hint = did_you_mean(value, DTYPES)
+        raise OptionError(f'train.amp needs to be bf16, fp16 or off, got {value!r}{hint}')
+    return value
+
+
+def _in_float32(value):
+    half = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value

@@ -1,0 +1,90 @@
+"""Every exception class of the package, and the one place where the command line reports a mistake of the user."""
+
+import errno
+import os
+import sys
+
+PYPI_NAMES = {'PIL': 'pillow', 'cv2': 'opencv-python', 'skimage': 'scikit-image', 'yaml': 'pyyaml'}
+#: what this package imports by itself, beside BasicSR
+NEEDED = {'matplotlib', 'numpy', 'rich', 'safetensors', 'spandrel', 'torch', 'torchvision', *PYPI_NAMES}
+
+
+class OptionError(ValueError):
+    """A mistake of the user's in an option file or on the command line; the message is a sentence for its author."""
+
+
+class DependencyError(ImportError):
+    """A package that the zoo stands on is missing or broken; the message says which command mends it."""
+
+
+class DivergedError(OptionError):
+    """Training cannot go on, because its numbers are not finite; the message says which, since when, and what to do."""
+
+
+class PictureError(OptionError):
+    """A picture that cannot be used; the message is one sentence, also after its way out of a DataLoader's worker."""
+
+    def __init__(self, message):
+        # torch raises a worker's error again with the whole traceback as its message: what counts is the last line.
+        super().__init__(message.strip().split('\n')[-1].removeprefix(f'{__name__}.{type(self).__name__}: '))
+
+
+class StockModelError(OptionError, TypeError):
+    """A model of BasicSR calls a loss in a way that the loss cannot answer."""
+
+
+class Stopped(Exception):
+    """A signal stopped the training after a save; the message says how to go on."""
+
+    def __init__(self, message, number):
+        super().__init__(message)
+        self.code = 128 + number
+
+
+class BrokenOff(Exception):
+    """A signal came while the pictures of a loader were gone through."""
+
+
+def missing_package(error):
+    """The sentence about a ``ModuleNotFoundError`` that a package of :data:`NEEDED` causes; None for another one."""
+    if error.name not in NEEDED:
+        return None
+    return f'the package {error.name!r} is not installed; pip install {PYPI_NAMES.get(error.name, error.name)}'
+
+
+def report_mistakes(function, *args):
+    """Call ``function``; print what it says of a user's mistake as one sentence. Returns the exit code."""
+    try:
+        function(*args)
+    except (DependencyError, OptionError) as error:
+        if str(error):  # of several processes one speaks
+            print(f'error: {error}', file=sys.stderr)
+        return 1
+    except Stopped as stopped:
+        if str(stopped):
+            print(stopped, file=sys.stderr)
+        return stopped.code
+    except ModuleNotFoundError as error:
+        sentence = missing_package(error)
+        if not sentence:
+            raise
+        print(f'error: {sentence}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('stopped by the keyboard', file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `ganzoo list | head`; without this, Python would complain once more when it exits
+        _silence_stdout()
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f' to {error.filename}' if error.filename else ''
+        print(f'error: cannot write{where}: {error.strerror}; make room', file=sys.stderr)
+        _silence_stdout()
+        return 1
+    return 0
+
+
+def _silence_stdout():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,1 +1,0 @@
-"""Checkpoints for others: the averaged generator alone, as .pth, .safetensors or ONNX."""

@@ -1,0 +1,1 @@
+"""Run a trained generator on images, whole or in tiles."""

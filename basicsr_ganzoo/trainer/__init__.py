@@ -1,0 +1,1 @@
+"""A training run: loop, data loaders, resume, log, experiment folder and signals."""
