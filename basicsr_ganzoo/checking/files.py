@@ -9,10 +9,11 @@ import numpy as np
 from basicsr.data import build_dataset
 from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo.basicsr_patches import leave_auto_to_the_dataset, repaired_build_dataset
+from basicsr_ganzoo.basicsr_patches import repaired_build_dataset
 from basicsr_ganzoo.checking.findings import adversaries, error, get, is_wrong, warning
 from basicsr_ganzoo.checking.values import is_positive
 from basicsr_ganzoo.config.build import build, lookup
+from basicsr_ganzoo.config.runtime import leave_auto_to_the_dataset
 from basicsr_ganzoo.data.folder_dataset import FolderDataset
 from basicsr_ganzoo.data.measure import measure, refuse, size_text
 from basicsr_ganzoo.data.sources import Picture

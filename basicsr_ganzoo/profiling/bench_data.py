@@ -12,7 +12,8 @@ import torch
 from basicsr.data import build_dataset, paired_image_dataset
 from torch.utils.data import DataLoader, Dataset
 
-from basicsr_ganzoo.basicsr_patches import leave_auto_to_the_dataset, repaired_build_dataset
+from basicsr_ganzoo.basicsr_patches import repaired_build_dataset
+from basicsr_ganzoo.config.runtime import leave_auto_to_the_dataset
 from basicsr_ganzoo.data.gt_folder_dataset import GTFolderDataset
 from basicsr_ganzoo.data.paired_folder_dataset import PairedFolderDataset
 from basicsr_ganzoo.degradations.kernels import KEYS, SIDE

@@ -16,7 +16,6 @@ from basicsr_ganzoo.checking import prepare
 from basicsr_ganzoo.engine import compile
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.profiling import mock_weights
-from basicsr_ganzoo.profiling.step_cost import step_cost
 
 VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 0.1}
 PATCH_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
@@ -164,14 +163,6 @@ def test_a_network_that_refuses_an_image_says_so_itself(log):
     with pytest.raises(OptionError, match='PatchGANDiscriminator needs H and W'):
         trained(TRACED, network_d=PATCH_D | {'num_layers': 5})
     assert 'WARNING' not in [level for level, _ in log()]
-
-
-@apart
-def test_the_cost_of_a_step_is_told_without_compiling(log):
-    model = build_model(model_opt(gan_opt=VANILLA, network_d=PATCH_D, d_reg_opt=R1, compile=True))
-    log_before = len(log())
-    assert None not in step_cost(model, 64).values()
-    assert log()[log_before:] == []
 
 
 @apart
