@@ -36,6 +36,7 @@ SCALING = {
         *(-0.0010473848886797381, 0.002681814568260147),
     ],
 }
+BANDS = ('LL', 'LH', 'HL', 'HH')
 
 
 def wavelet_filters(wavelet):
@@ -89,7 +90,7 @@ class WaveletView(View):
         wavelet: Literal[tuple(SCALING)] = 'sym7',
         level: Annotated[Count, Field(le=8)] = 1,
         stationary: bool = True,
-        bands: tuple[Literal['LL', 'LH', 'HL', 'HH'], ...] = ('LH', 'HL', 'HH'),
+        bands: tuple[Literal[BANDS], ...] = ('LH', 'HL', 'HH'),
         luma: bool = True,
         gain: Number = 1.0,
     ):
