@@ -1,7 +1,7 @@
 """PatchGAN discriminators: one logit per overlapping patch, at one or several scales, or per pixel."""
 
 from collections import OrderedDict
-from typing import Annotated, Literal
+from typing import Annotated
 
 from basicsr.utils.registry import ARCH_REGISTRY
 from pydantic import Field
@@ -14,7 +14,7 @@ from basicsr_ganzoo.config.types import Count
 from basicsr_ganzoo.registry import register
 
 NumLayers = Annotated[Count, Field(le=5)]
-Padding = Literal[1, 2]
+Padding = Annotated[Count, Field(le=2)]
 
 
 @register(ARCH_REGISTRY)

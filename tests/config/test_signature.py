@@ -105,7 +105,7 @@ def test_a_near_choice_and_a_number_that_yaml_read_as_text_are_explained():
     for entry, name in ((Annotated_, 'share'), (Unannotated, 'ratio'), (Annotated_, 'count')):
         errors = dict(argument_errors(entry, {name: '1e-4', 'weight': 1}))
         assert errors[name].endswith(
-            "got the text '1e-4'; YAML reads a number only with a dot and without quotes: 0.0001 or 1.0e-4"
+            "got the text '1e-4'; write numbers without quotes, and with a dot before an exponent: 3, 0.0001, 1.0e-4"
         )
 
 
