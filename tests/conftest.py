@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -58,3 +59,11 @@ def vgg19_without_weights(monkeypatch):
     """The perceptual network as BasicSR builds it, but with random weights: they weigh nothing and are no download."""
     features = vgg.vgg19().features
     monkeypatch.setattr(vgg, 'vgg19', lambda pretrained: type('VGG19', (), {'features': features}))
+
+
+@pytest.fixture
+def narrow_vgg19(monkeypatch):
+    """The perceptual network with its layers, but with 4 channels and random weights: no download, and no wait."""
+    layers = [4 if isinstance(width, int) else width for width in vgg.cfgs['E']]
+    features = vgg.make_layers(layers)
+    monkeypatch.setattr(vgg, 'vgg19', lambda pretrained: SimpleNamespace(features=features))
