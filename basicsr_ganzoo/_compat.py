@@ -12,6 +12,8 @@ from pathlib import PurePath
 PYPI_NAMES = {'PIL': 'pillow', 'cv2': 'opencv-python', 'skimage': 'scikit-image', 'yaml': 'pyyaml'}
 #: what this package imports by itself, beside BasicSR
 NEEDED = {'matplotlib', 'numpy', 'rich', 'safetensors', 'spandrel', 'torch', 'torchvision', *PYPI_NAMES}
+#: libraries of the operating system that opencv-python needs, as the loader names the one that it does not find
+OPENCV_LIBRARY = re.compile(r'\b(lib(?:GL|gthread|glib|xcb|X|SM|ICE)[\w.-]*): cannot open shared object file')
 FUNCTIONAL_TENSOR = 'torchvision.transforms.functional_tensor'
 
 
@@ -60,13 +62,16 @@ def import_basicsr():
     """Import and return BasicSR.
 
     Raises:
-        DependencyError: BasicSR, torch or torchvision is missing, or torch and torchvision are of different builds.
+        DependencyError: BasicSR, a package or a library that it needs is missing, or torch and torchvision are of
+            different builds.
     """
     try:
         return importlib.import_module('basicsr')
     except ModuleNotFoundError as error:
         raise DependencyError(_missing(error)) from error
     except (ImportError, OSError, RuntimeError) as error:
+        if missing_library(error):
+            raise DependencyError(missing_library(error)) from error
         if not re.search(r'torchvision::\w+|undefined symbol.*(c10|torch)', str(error)):
             raise
         raise DependencyError(
@@ -76,10 +81,20 @@ def import_basicsr():
 
 
 def missing_package(error):
-    """The sentence about a ``ModuleNotFoundError`` that a package of :data:`NEEDED` causes; None for another one."""
-    if error.name not in NEEDED:
-        return None
+    """The sentence about an ``ImportError`` that a package of :data:`NEEDED` causes; None for another one."""
+    if not isinstance(error, ModuleNotFoundError) or error.name not in NEEDED:
+        return missing_library(error)
     return f'the package {error.name!r} is not installed; pip install {PYPI_NAMES.get(error.name, error.name)}'
+
+
+def missing_library(error):
+    """The sentence about an error that a missing library of OpenCV causes; None for another one."""
+    found = OPENCV_LIBRARY.search(str(error))
+    return found and (
+        f'OpenCV (cv2) cannot be imported, because this machine lacks {found[1]}; install the OpenCV that needs no display, '
+        'pip install --force-reinstall --no-deps opencv-python-headless, '
+        'or the libraries, on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0'
+    )
 
 
 def ddp_that_leaves_buffers_alone():
@@ -92,16 +107,14 @@ def ddp_that_leaves_buffers_alone():
 
 def _missing(error):
     name = error.name or ''
+    old = sys.version_info < (3, 13)
+    basicsr = '"basicsr>=1.4.2"' if old else 'my-basicsr==1.4.2'
     if name.startswith('basicsr.'):
         return (
             f'BasicSR is incomplete: it lacks {name}, as a clone does that was never installed; '
-            'run pip install -e . in the clone, or pip install "basicsr>=1.4.2"'
+            f'run pip install -e . in the clone, or pip install {basicsr}'
         )
     if name != 'basicsr':
         return f'BasicSR needs the package {name!r}, which is not installed; pip install {PYPI_NAMES.get(name, name)}'
-    if sys.version_info >= (3, 13):
-        return (
-            'BasicSR is not installed, and pip cannot build it on Python 3.13 or later; build its wheel with an older '
-            'Python and install that: python3.12 -m pip wheel --no-deps basicsr && pip install basicsr-*.whl'
-        )
-    return 'BasicSR is not installed; pip install "basicsr>=1.4.2"'
+    why = '' if old else ' (the same code; pip cannot build the package basicsr on Python 3.13 or later)'
+    return f'BasicSR is not installed; pip install {basicsr}{why}'

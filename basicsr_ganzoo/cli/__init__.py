@@ -31,7 +31,7 @@ def report_mistakes(function, *args):
         if str(stopped):
             print(stopped, file=sys.stderr)
         return stopped.code
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         sentence = missing_package(error)
         if not sentence:
             raise
