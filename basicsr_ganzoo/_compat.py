@@ -91,8 +91,8 @@ def missing_library(error):
     """The sentence about an error that a missing library of OpenCV causes; None for another one."""
     found = OPENCV_LIBRARY.search(str(error))
     return found and (
-        f'OpenCV (cv2) cannot be imported, because this machine lacks {found[1]}; install the OpenCV that needs no display, '
-        'pip install --force-reinstall --no-deps opencv-python-headless, '
+        f'OpenCV (cv2) cannot be imported, because this machine lacks {found[1]}; install the OpenCV that needs no '
+        'display, pip install --force-reinstall --no-deps opencv-python-headless, '
         'or the libraries, on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0'
     )
 
