@@ -2,11 +2,14 @@
 
 import errno
 import os
+import re
 import sys
 
 PYPI_NAMES = {'PIL': 'pillow', 'cv2': 'opencv-python', 'skimage': 'scikit-image', 'yaml': 'pyyaml'}
 #: what this package imports by itself, beside BasicSR
 NEEDED = {'matplotlib', 'numpy', 'rich', 'safetensors', 'spandrel', 'torch', 'torchvision', *PYPI_NAMES}
+#: libraries of the operating system that opencv-python needs, as the loader names the one that it does not find
+OPENCV_LIBRARY = re.compile(r'\b(lib(?:GL|gthread|glib|xcb|X|SM|ICE)[\w.-]*): cannot open shared object file')
 
 
 class OptionError(ValueError):
@@ -46,10 +49,20 @@ class BrokenOff(Exception):
 
 
 def missing_package(error):
-    """The sentence about a ``ModuleNotFoundError`` that a package of :data:`NEEDED` causes; None for another one."""
-    if error.name not in NEEDED:
-        return None
+    """The sentence about an ``ImportError`` that a package of :data:`NEEDED` causes; None for another one."""
+    if not isinstance(error, ModuleNotFoundError) or error.name not in NEEDED:
+        return missing_library(error)
     return f'the package {error.name!r} is not installed; pip install {PYPI_NAMES.get(error.name, error.name)}'
+
+
+def missing_library(error):
+    """The sentence about an error that a missing library of OpenCV causes; None for another one."""
+    found = OPENCV_LIBRARY.search(str(error))
+    return found and (
+        f'OpenCV (cv2) cannot be imported, because this machine lacks {found[1]}; install the OpenCV that needs no '
+        'display, pip install --force-reinstall --no-deps opencv-python-headless, '
+        'or the libraries, on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0'
+    )
 
 
 def report_mistakes(function, *args):
@@ -64,7 +77,7 @@ def report_mistakes(function, *args):
         if str(stopped):
             print(stopped, file=sys.stderr)
         return stopped.code
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         sentence = missing_package(error)
         if not sentence:
             raise

@@ -1,5 +1,6 @@
 """Makes BasicSR importable for all test modules, whatever they import first, and runs code in fresh processes."""
 
+import importlib.util
 import logging
 import os
 import subprocess
@@ -52,6 +53,15 @@ def fresh_python(tmp_path_factory):
         )
 
     return run
+
+
+@pytest.fixture(scope='session')
+def realesrgan():
+    """The folder of Real-ESRGAN's package, which requires ``basicsr`` by name; pip cannot build that on Python 3.13."""
+    spec = importlib.util.find_spec('realesrgan')
+    if spec is None and sys.version_info >= (3, 13):
+        pytest.skip('realesrgan is not installed; pip install --no-deps realesrgan')
+    return Path(spec.origin).parent
 
 
 @pytest.fixture
