@@ -346,7 +346,7 @@ def test_auto_resume_begins_with_the_state_that_is_given_and_goes_on_with_its_ow
 def test_fresh_and_auto_resume_contradict(trained, tmp_path):
     code, output = train(copied(trained, tmp_path), '--fresh', '--auto_resume')
     assert code == 1
-    assert '--fresh starts anew, but --auto_resume or path.resume_state goes on' in output
+    assert '--fresh starts a new run, but --auto_resume or path.resume_state continues one' in output
 
 
 def test_a_finished_run_has_nothing_left_to_do_and_can_be_made_longer(trained, tmp_path):
