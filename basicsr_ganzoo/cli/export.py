@@ -1,4 +1,4 @@
-"""Export a trained generator: its EMA weights only, and as ONNX; the network is inferred from the file."""
+"""Export a trained generator: its averaged weights alone, and as ONNX; its architecture is recognised from the file."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ SLIM = ('.pth', '.safetensors')
 
 def add_arguments(parser):
     parser.add_argument(
-        'checkpoint', metavar='CHECKPOINT', help='generator: net_g_*.pth, or another that upscale reads'
+        'checkpoint', metavar='CHECKPOINT', help='generator: net_g_*.pth, or any file that upscale accepts'
     )
     parser.add_argument('-o', dest='out', type=Path, metavar='OUT', help='a file .pth, .safetensors or .onnx')
-    parser.add_argument('--onnx', action='store_true', help='also write ONNX, with dynamic batch, height and width')
+    parser.add_argument('--onnx', action='store_true', help='also write ONNX, with free batch, height and width')
 
 
 def run(args):
@@ -50,7 +50,7 @@ def _targets(source, out, with_onnx):
 
 
 def _load(source):
-    """The generator, on the CPU."""
+    """The generator on the CPU, on whatever device it was trained."""
     from basicsr_ganzoo.inference.upscale import load_generator
 
     return load_generator(str(source))
@@ -67,7 +67,7 @@ def _write_onnx(model, target):
     of = f'; height and width in multiples of {multiple}' if multiple > 1 else ''
     print(
         f'{target} ({_megabytes(target)}): input and output (batch, channels, height, width), RGB in 0..1{of}; '
-        f'onnxruntime differs from torch by {difference:.1g} at most on crops of a photograph'
+        f'onnxruntime differs from torch by at most {difference:.1g} on crops of a photograph'
     )
 
 

@@ -1,4 +1,4 @@
-"""Upscale an image, or a folder of images, with a trained generator; the network is inferred from the file."""
+"""Upscale an image, or a folder of images, with a trained generator; its architecture is recognised from the file."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ def add_arguments(parser):
     parser.add_argument('-i', dest='source', required=True, metavar='PATH', help='an image, or a folder of images')
     parser.add_argument('-o', dest='out', required=True, type=Path, metavar='PATH', help='a .png file, or a folder')
     parser.add_argument('--tile', type=int, default=0, metavar='N', help='side of LQ tiles in pixels; 0: no tiles')
-    parser.add_argument('--device', help='cpu, cuda, ... (default: cuda if there is one)')
+    parser.add_argument('--device', help='cpu, cuda, ... (default: cuda if available)')
 
 
 def run(args):
@@ -34,23 +34,23 @@ def run(args):
         _write(upscale.upscale_image(model, image, args.tile), target)
     if skipped:
         more = f' (and {len(skipped) - 1} more)' if len(skipped) > 1 else ''
-        raise OptionError(f'{skipped[0]}{more}; the others are done')
+        raise OptionError(f'{skipped[0]}{more}; the other images were upscaled')
 
 
 def _jobs(images, source, out):
-    """Pairs of source and target files. A single image can name its target file; a folder keeps its tree, as PNG."""
+    """Pairs of source and target files. A single image may get a file name; a folder keeps its tree, as PNG."""
     from basicsr_ganzoo.errors import OptionError
 
     if source.is_file() and out.suffix and not out.is_dir():
         return [(source, _single(source, out))]
     if out.is_file():
         raise OptionError(f'-o {out} is a file, but {source} is a folder; give a folder')
-    # A folder inside the source may hold the output of an earlier run.
+    # An output folder inside the source may hold the results of an earlier run.
     images = [pair for pair in images if out.resolve() == source.resolve() or not _is_below(pair[0], out)]
     targets = [out / relative.with_suffix('.png') for _, relative in images]
     for index, target in enumerate(targets):
         if target in targets[:index] or target.resolve() == images[index][0].resolve():
-            raise OptionError(f'-o {out}: {target} would be overwritten; give another folder, or rename an image')
+            raise OptionError(f'-o {out}: {target} would be overwritten; give another folder')
     return [(image, target) for (image, _), target in zip(images, targets, strict=True)]
 
 
@@ -59,13 +59,13 @@ def _is_below(path, folder):
 
 
 def _single(source, out):
-    """The target file of a single image: a format with alpha and 16 bits, and not the image itself."""
+    """The output file for a single image: a format that keeps alpha and 16 bits, and not the input itself."""
     from basicsr_ganzoo.errors import OptionError
 
     if out.suffix.lower() not in KEEPING:
         raise OptionError(f'-o needs to be a folder or a file that ends with {", ".join(KEEPING)}, got {out}')
     if out.resolve() == source.resolve():
-        raise OptionError(f'-o {out} is the image itself, which would be overwritten; give another name')
+        raise OptionError(f'-o {out} is the input image itself, which would be overwritten; give another name')
     return out
 
 

@@ -682,6 +682,7 @@ for name, block in json.loads({blocks!r}).items():
 """
 
 
+@pytest.mark.usefixtures('realesrgan')
 def test_the_inference_of_real_esrgan_loads_the_ema_weights_of_saved_generators(tmp_path, fresh_python):
     models = {}
     for name, block in GENERATORS.items():
