@@ -11,7 +11,8 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 from basicsr_ganzoo.checking.findings import error, get, is_wrong, paths
 from basicsr_ganzoo.checking.keys import NUMBER
-from basicsr_ganzoo.config.build import build, check_arguments, check_choice, construct, did_you_mean, is_number, lookup
+from basicsr_ganzoo.config.build import build, check_choice, construct, lookup
+from basicsr_ganzoo.config.signature import argument_errors
 from basicsr_ganzoo.engine.optimizers import arguments_of, optimizer_class
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.content_losses import further_losses
@@ -69,36 +70,14 @@ def _block(opt, key, find, *given):
     own = ('type', 'better') if key.startswith('val.metrics') else ('type',)
     options = {name: value for name, value in block.items() if name not in own}
     try:
-        entry = find(block['type'])
-        yield from _misspelt(key, entry, options)
-        check_arguments(entry, {**dict.fromkeys(given), **options})
-        yield from _kinds(key, entry, options)
+        for name, message in argument_errors(find(block['type']), options, given):
+            if not _is_number_as_text(options.get(name)):
+                yield error(f'{key}.{name}', message)
+        for name in {'milestones', 'periods'} & options.keys():  # of schedulers, without a default or an annotation
+            if not isinstance(options[name], list):
+                yield error(f'{key}.{name}', f'needs to be a list, got {options[name]!r}')
     except (OptionError, ValueError) as mistake:
         yield error(key, mistake)
-
-
-def _misspelt(key, entry, options):
-    """Near misses of named arguments where anything else is taken too, as by metrics."""
-    parameters = inspect.signature(entry).parameters.values()
-    named = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
-    for name in options if len(named) < len(parameters) else ():
-        hint = did_you_mean(name, named)
-        if name not in named and hint:
-            yield error(f'{key}.{name}', f'{entry.__name__} has no option {name}{hint}')
-
-
-def _kinds(key, entry, options):
-    """Text where the default is a number, true or false, or a list; single numbers where it is a list."""
-    parameters = inspect.signature(entry).parameters
-    for name, value in options.items():
-        default = parameters[name].default if name in parameters else None
-        if isinstance(value, str) and not NUMBER.fullmatch(value):
-            needed = {bool: 'true or false', int: 'a number', float: 'a number', tuple: 'a list'}.get(type(default))
-        else:
-            lists = isinstance(default, tuple) or name in ('milestones', 'periods')
-            needed = 'a list' if lists and is_number(value) and key.startswith('train.') else None
-        if needed:
-            yield error(f'{key}.{name}', f'this needs to be {needed}, got {value!r}')
 
 
 def _trial(key, block):
@@ -129,7 +108,12 @@ def _any_optimizer():
 def _has_number_as_text(value):
     if isinstance(value, (dict, list)):
         return any(map(_has_number_as_text, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, str) and NUMBER.fullmatch(value)
+    return _is_number_as_text(value)
+
+
+def _is_number_as_text(value):
+    """Whether ``value`` is what :mod:`.keys` reports."""
+    return isinstance(value, str) and bool(NUMBER.fullmatch(value))
 
 
 def _build_loss(key, block):

@@ -58,7 +58,7 @@ MISTAKES = {
     'misspelt loss': ({'train__gan_opt': {'type': 'HingeGANLos'}}, 'did you mean HingeGANLoss'),
     'labels without labels': (
         {'train__gan_opt': {'type': 'WGANLoss', 'real_label_val': 0.9}},
-        'train.gan_opt: WGANLoss has no option real_label_val',
+        'train.gan_opt.real_label_val: WGANLoss has no option real_label_val',
     ),
     'misspelt optimizer': ({'train__optim_g': {'type': 'Adm', 'lr': 0.1}}, 'did you mean Adam'),
     'misspelt optimizer argument': ({'train__optim_g': {'type': 'Adam', 'bets': [0, 1]}}, 'did you mean betas'),
@@ -131,12 +131,12 @@ MISTAKES = {
     'a word for a number': ({'train__total_iter': 'many'}, 'train.total_iter: this needs to be a whole number above 0'),
     'a word for an argument': (
         {'network_g__num_feat': 'wide'},
-        "network_g.num_feat: this needs to be a number, got 'wi",
+        "network_g.num_feat: needs to be a number, got 'wi",
     ),
     'a word for true or false': ({'datasets__train__use_rot': 'yes!'}, 'datasets.train.use_rot: this needs to be true'),
     'a number for a list': (
         {'train__scheduler': {'type': 'MultiStepLR', 'milestones': 5000}},
-        'train.scheduler.milestones: this needs to be a list, got 5000',
+        'train.scheduler.milestones: needs to be a list, got 5000',
     ),
     'a list for a number': (
         {'datasets__train__gt_size': [32]},

@@ -40,7 +40,7 @@ MISTAKES = {
     'no optimizer': (several(optim_d=None), 'adversaries.second.optim_d: this key is missing'),
     'no loss': (several(gan_opt=None), 'adversaries.second.gan_opt: this key is missing'),
     'misspelt loss': (several(gan_opt={'type': 'HingeGANLos'}), 'adversaries.second.gan_opt: nothing is registered as'),
-    'misspelt argument of D': (several(network_d={**D, 'num_layer': 2}), 'adversaries.second.network_d: '),
+    'misspelt argument of D': (several(network_d={**D, 'num_layer': 2}), 'adversaries.second.network_d.num_layer: '),
     'missing file of D': (several(pretrain_network_d='no.pth'), 'adversaries.second.pretrain_network_d: '),
     'crop below the minimum': (several(network_d={**D, 'num_layers': 4}), 'needs H and W >= 48, got 32x32; that is gt'),
     'views that are no list': ({'train__views': {'type': 'ScaleView'}}, 'train.views: this needs to be a list'),
