@@ -15,7 +15,7 @@ from basicsr_ganzoo.errors import OptionError, report_mistakes
 from basicsr_ganzoo.files import NO_ROOM
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-#: all that BasicSR says of a picture of a validation
+#: BasicSR's whole message about a validation image
 PICTURE_NOT_WRITTEN = 'Failed in writing images.'
 
 
@@ -24,7 +24,7 @@ def add_arguments(parser):
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML), or a name of `ganzoo options`')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='as for torchrun')
     parser.add_argument('--auto_resume', action='store_true', help='go on from the newest state of this experiment')
-    parser.add_argument('--fresh', action='store_true', help='start anew; a run of this name is renamed, not lost')
+    parser.add_argument('--fresh', action='store_true', help='restart; a run of this name is renamed, not lost')
     parser.add_argument('--debug', action='store_true', help='validate and save after 8 iterations')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers; not needed')
     overrides.add_argument(parser)
@@ -49,11 +49,12 @@ def run(args):
     if errors:
         raise OptionError(errors[0] if len(errors) == 1 else '\n  '.join([f'{len(errors)} mistakes', *errors]))
     if args.fresh and (args.auto_resume or opt['path'].get('resume_state')):
-        raise OptionError('--fresh starts anew, but --auto_resume or path.resume_state goes on; give one of the two')
+        raise OptionError('--fresh restarts, but --auto_resume or path.resume_state resumes; give one of the two')
+    from basicsr_ganzoo.trainer.console import TerminalBar
     from basicsr_ganzoo.trainer.run import train
 
     try:
-        train(opt, args, os.getcwd())
+        train(opt, args, os.getcwd(), [TerminalBar()])
     except OSError as error:
         if error.errno in NOT_WRITABLE:
             raise OptionError(f'cannot write there: {error}') from error
