@@ -14,7 +14,7 @@ from torchvision.models import vgg
 from basicsr_ganzoo.cli import main
 from basicsr_ganzoo.engine.cost import FlopCounter
 from basicsr_ganzoo.health.rules import RULES, sentence
-from basicsr_ganzoo.profiling.network_cost import game_cost
+from basicsr_ganzoo.profiling.network_cost import adversary_cost
 from basicsr_ganzoo.registry import entries
 
 README = (Path(__file__).parent.parent / 'README.md').read_text(encoding='utf-8')
@@ -96,7 +96,7 @@ def step_flops(generator):
 def test_the_costs_of_the_discriminators_are_those_that_are_counted():
     with torch.device('meta'):
         rest = step_flops(RRDBNet(3, 3, num_feat=64, num_block=23))
-    games = {name: game_cost(network, SIZE) for name, network in entries('archs').items()}
+    games = {name: adversary_cost(network, SIZE) for name, network in entries('archs').items()}
     unet = games['UNetSNDiscriminator']
     told = re.findall(r'\| `(\w+Discriminator)` \|.*\| (\d\.\d\d), (\d\.\d\d) \|', README)
     assert {name for name, *_ in told} == set(games)
@@ -107,12 +107,12 @@ def test_the_costs_of_the_discriminators_are_those_that_are_counted():
 
 def test_the_prices_of_the_regularizers_are_those_that_are_counted():
     unet = entries('archs')['UNetSNDiscriminator']
-    plain = game_cost(unet, SIZE)
+    plain = adversary_cost(unet, SIZE)
     rows = re.findall(r'\| `d_reg_opt`: (`\w+`(?:, `\w+`)*).* \| (\d\.\d\d)', README)
     told = {name: price for names, price in rows for name in re.findall(r'\w+', names)}
     assert set(told) == set(entries('regularizers'))
     for name, price in told.items():
-        charged = game_cost(unet, SIZE, regularizers={'it': entries('regularizers')[name]()})
+        charged = adversary_cost(unet, SIZE, regularizers={'it': entries('regularizers')[name]()})
         assert price == f'{charged / plain:.2f}', name
 
 
