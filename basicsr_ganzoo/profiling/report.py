@@ -19,7 +19,7 @@ ROWS = {
     'wall_s': ('wall time', lambda v: f'{v:.3g} s'),
     'flops': ('FLOPs', lambda v: f'{v / 1e9:.1f} G'),
     'peak_bytes': ('peak bytes', lambda v: f'{v / 2**20:.0f} MiB'),
-    'samples_per_s': ('samples per second', lambda v: f'{v:.1f}'),
+    'samples_per_s': ('samples / s', lambda v: f'{v:.1f}'),
     'ratio': ('', lambda v: f'{v:.3f}'),
 }
 
