@@ -12,10 +12,11 @@ from basicsr_ganzoo.losses.logits import at_least_float32, mean_logit
 
 @dataclass(frozen=True)
 class DiscStep:
-    """One step of D's game.
+    """One computation of D's loss.
 
     ``real`` and ``fake`` are what D was shown, behind its views: images (N, C, H, W). ``real_pred`` and ``fake_pred``
-    are the logits that it gave, a tensor or a list of one per scale. ``logits`` runs D on further images.
+    are the logits that it gave, a tensor or a list of one per scale. ``logits`` runs D on further images. Random
+    numbers come from ``generator``; None is torch's global one.
     """
 
     logits: Callable
@@ -24,6 +25,7 @@ class DiscStep:
     real_pred: torch.Tensor | list
     fake_pred: torch.Tensor | list
     iteration: int
+    generator: torch.Generator | None = None
 
 
 class Regularizer(nn.Module):
@@ -69,3 +71,8 @@ def image_gradient(pred, image, create_graph=True):
     """
     (gradient,) = torch.autograd.grad(mean_logit(pred).sum(), image, create_graph=create_graph, retain_graph=True)
     return at_least_float32(gradient).flatten(1)
+
+
+def noise_like(image, generator=None):
+    """Standard normal noise of the shape of ``image``."""
+    return torch.randn(image.shape, generator=generator, dtype=image.dtype, device=image.device)

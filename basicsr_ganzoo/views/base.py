@@ -9,8 +9,12 @@ from basicsr_ganzoo.losses.logits import at_least_float32
 class View(nn.Module):
     """Base of the views: what D is shown instead of the plain picture, differentiable, and alike for real and fake.
 
-    A subclass says in ``transform`` what becomes of images and, if it is random, in ``draw`` what it draws for them.
+    A subclass says in ``transform`` what becomes of images and, if it is random, in ``draw`` what it draws for them,
+    from ``self.generator``.
     """
+
+    #: a ``torch.Generator``, which an adversary sets; None is torch's global one
+    generator = None
 
     #: the smallest height and width that it takes
     min_size = 1
