@@ -24,6 +24,8 @@ OWN_DISCRIMINATOR = """
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
+pytestmark = pytest.mark.slow
+
 @ARCH_REGISTRY.register()
 class FlatDiscriminator(torch.nn.Conv2d):
     def __init__(self):
@@ -244,7 +246,7 @@ def test_both_load_the_same_samples(write, tmp_path):
         assert all(torch.equal(one[key], other[key]) for key in one if isinstance(one[key], torch.Tensor))
 
 
-def test_the_table_of_data_says_what_was_loaded_and_which_crops_basicsr_makes(tmp_path, capsys):
+def test_the_table_of_data_shows_the_images_and_the_crops(tmp_path, capsys):
     code, output = bench(gt_option_file(tmp_path, crop_pad_size=80), capsys, '--data')
     text = ' '.join(output.out.split())
     assert code == 0, output.err
