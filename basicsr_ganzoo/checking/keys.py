@@ -6,7 +6,7 @@ import re
 
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo.adversarial.builder import HOMES
+from basicsr_ganzoo.adversarial.options import HOMES
 from basicsr_ganzoo.checking.findings import error, get, warning
 from basicsr_ganzoo.config.build import did_you_mean, lookup
 from basicsr_ganzoo.data.folder_dataset import PIPELINE_KEYS, FolderDataset

@@ -30,5 +30,5 @@ def adversary_cost(network, size, views=(), regularizers=None, feature_matching=
     parts['regularizers'] = {name: regularizer.to('meta') for name, regularizer in (regularizers or {}).items()}
     adversary = Adversary(net, SoftplusGANLoss(), torch.optim.SGD(net.parameters(), lr=0.1), **parts)
     with FlopCounter() as counter:
-        adversary.play(*images, iteration=0)
+        adversary.step(*images)
     return counter.total
