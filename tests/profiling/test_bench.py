@@ -15,6 +15,8 @@ from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.profiling import bench_data, bench_models, bench_step, subprocess
 from basicsr_ganzoo.profiling.meters import WARM_UP, BenchModel
 
+pytestmark = pytest.mark.slow
+
 RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, 'loss_weight': 5e-3}
 VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 5e-3}
 PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv2_2': 1}}
@@ -23,8 +25,6 @@ PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv2_2': 1}}
 OWN_DISCRIMINATOR = """
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
-
-pytestmark = pytest.mark.slow
 
 @ARCH_REGISTRY.register()
 class FlatDiscriminator(torch.nn.Conv2d):
