@@ -155,8 +155,7 @@ class Adversary:
     def judge(self, real, fake):
         """D's logits of images, behind its views, without any game: (real_pred, fake_pred)."""
         real, fake = self._view(real, fake)
-        with self.precision.compiler.off():  # too rare for a compiler
-            return self.logits(real), self.logits(fake)
+        return self.logits(real), self.logits(fake)
 
     def logits(self, image, exact=False):
         """D's logits of what it is shown; ``exact`` in float32, whatever the precision of the training."""

@@ -1,5 +1,6 @@
 """Paired training of a generator: content losses and any adversary, from one option file."""
 
+import contextlib
 import math
 from collections import OrderedDict
 
@@ -57,8 +58,9 @@ class GANZooModel(CheckpointingModel):
             of gradients and averages stay float32, and D is float32 where a gradient penalty is due. fp16 has a loss
             scale: a step that is not finite lowers it, and counts as bad only at a scale of 1.
         channels_last: true orders these networks' weights and maps so, which changes numbers by rounding alone.
-        compile: true, or a mapping of torch.compile's arguments, compiles the passes of these networks, but for steps
-            of D in which a gradient penalty is due; where that is impossible, a warning says why, and nothing changes.
+        compile: true, or a mapping of torch.compile's arguments, compiles the passes of these networks in training
+            steps, except those of D in which a gradient penalty is due; where that fails, a warning says why, and the
+            training continues eagerly from the same step.
         accumulate: so many parts, one after the other, make a batch: the same gradients, less memory. Batch norm,
             LeCam and the means of pairing: average and batch_average then see one part at a time.
         grad_checkpoint: true computes the blocks of G's body (RRDBNet, MSRResNet) anew in the backward pass.
@@ -204,20 +206,29 @@ class GANZooModel(CheckpointingModel):
 
     def optimize_parameters(self, current_iter):
         train_g = current_iter % self.net_d_iters == 0 and current_iter > self.net_d_init_iters
-        for optimizer in self.optimizers:  # first, so that their bytes are free while the graphs are alive
-            optimizer.zero_grad(set_to_none=True)
-        logs, outputs = [], []
-        for _ in micro_batches(self, self.speed.accumulate):
-            logs.append(self._play(current_iter, train_g))
-            outputs.append(self.output)
-        self.output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-        log = combine(logs)
-        self._finish_gradients(train_g, log)
+        # Under a loss scale above 1 a step that is not finite is a sign of the scale, not of the compiler.
+        log = self.precision.compiled.run(
+            lambda: self._compute_gradients(current_iter, train_g), self.buffers.restore, self.precision.scale <= 1
+        )
         if self.health:
             log.update(self.health.measure(self.output, self.lq, self.gt_pix, current_iter))
             self.health.held_out.remember(self.gt_gan, self.output)
         ranks = self.opt['world_size'] if self.opt['dist'] else None
         self.decision.take(StepNumbers(log, current_iter, self.precision.scale, ranks), train_g)
+
+    def _compute_gradients(self, current_iter, train_g):
+        """Compute the gradients of a step. Returns the log."""
+        for optimizer in self.optimizers:  # first, so that their bytes are free while the graphs are alive
+            optimizer.zero_grad(set_to_none=True)
+        logs, outputs = [], []
+        with contextlib.closing(micro_batches(self, self.speed.accumulate)) as parts:
+            for _ in parts:
+                logs.append(self._play(current_iter, train_g))
+                outputs.append(self.output)
+        self.output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        log = combine(logs)
+        self._finish_gradients(train_g, log)
+        return log
 
     def _play(self, current_iter, train_g):
         """Play all games of a batch, or of a part of one, and add their gradients. Returns the log."""

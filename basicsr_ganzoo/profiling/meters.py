@@ -68,24 +68,26 @@ class Contestant:
         live, flops = LiveBytes(), FlopCounter()
         with live:
             self.model = build()
-            with self.compiler.off() if self.compiler else contextlib.nullcontext():  # meters see no compiled operator
-                self._step()  # it makes the state of the optimizers
-                live.peak = live.now
-                with flops:
-                    self._step()
+            if self.compiled:
+                self.compiled.enabled = False  # meters see no compiled operator
+            self._step()  # it makes the state of the optimizers
+            live.peak = live.now
+            with flops:
+                self._step()
         return live.peak, flops.total
 
     @property
-    def compiler(self):
-        """What compiles the model's networks; None for BasicSR's models."""
-        return getattr(getattr(self.model, 'precision', None), 'compiler', None)
+    def compiled(self):
+        """What compiles the model's networks; None if nothing does."""
+        steps = getattr(getattr(self.model, 'precision', None), 'compiled', None)
+        return steps if steps and steps.arguments is not None else None
 
     def settle(self):
-        """Take steps until one compiles nothing anew."""
-        compiled = None
-        while self.compiler and self.compiler.arguments is not None and compiled != self.compiler.compiled:
-            compiled = self.compiler.compiled
-            self._step()
+        """Take the steps in which networks are compiled."""
+        if self.compiled:
+            self.compiled.enabled = True
+            for _ in range(2):
+                self._step()
 
     def take_timed_step(self):
         """Take a step by the clocks."""

@@ -139,7 +139,7 @@ def _record(contestant):
         'flops': contestant.flops,
         'bytes': contestant.bytes,
         'losses': contestant.losses[0],
-        'compile_failed': contestant.compiler and contestant.compiler.failure,
+        'compile_failed': contestant.compiled and contestant.compiled.failure,
     }
 
 
