@@ -63,10 +63,11 @@ def networks(model):
     return [model.net_g, *(adversary.bare for adversary in model.adversaries.values())]
 
 
-def assert_same_training(one, other, rounding=1e-4):
+def assert_same_training(one, other, rounding=1e-3):
     """Losses, buffers and the last gradients are equal but for rounding.
 
-    A gradient may be zero in exact arithmetic, so rounding is relative to the largest gradient of the network.
+    A gradient may be zero in exact arithmetic, so rounding is relative to the largest gradient of the network. It is
+    coarse, because the gradient of an L1 loss jumps where a difference changes its sign.
     """
     (model, logs), (compiled, other_logs) = one, other
     for log, other_log in zip(logs, other_logs, strict=True):
@@ -120,7 +121,7 @@ register_backend(aot_autograd(fw_compiler=lambda graph, _: graph, bw_compiler=_b
 def test_a_compiled_training_is_the_training(name, warnings):
     compiled = trained(TRACED, **TRAININGS[name])
     # bfloat16 has 8 bits, and gradients of a bias are sums of such numbers, which cancel.
-    rounding = 2**-4 if 'amp' in TRAININGS[name] else 1e-4
+    rounding = 2**-4 if 'amp' in TRAININGS[name] else 1e-3
     assert_same_training(trained(**TRAININGS[name]), compiled, rounding)
     assert compiled[0].precision.compiled.enabled
     assert warnings() == []
