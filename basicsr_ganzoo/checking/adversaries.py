@@ -2,7 +2,7 @@
 
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
-from basicsr_ganzoo.adversarial.builder import HOMES, adversaries_of, check_name_of_regularizer
+from basicsr_ganzoo.adversarial.options import HOMES, adversaries_of, check_name_of_regularizer
 from basicsr_ganzoo.checking.findings import adversaries, error, get, warning
 from basicsr_ganzoo.checking.shapes import network_without_numbers
 from basicsr_ganzoo.checking.values import is_whole

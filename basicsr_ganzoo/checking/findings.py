@@ -40,7 +40,7 @@ def is_wrong(found, key):
 
 def adversaries(opt):
     """The adversaries of an option file; none where they cannot be told, which :mod:`.adversaries` reports."""
-    from basicsr_ganzoo.adversarial.builder import adversaries_of
+    from basicsr_ganzoo.adversarial.options import adversaries_of
 
     try:
         return adversaries_of(opt)

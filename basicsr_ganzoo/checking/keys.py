@@ -6,7 +6,7 @@ import re
 
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo.adversarial.builder import HOMES
+from basicsr_ganzoo.adversarial.options import HOMES
 from basicsr_ganzoo.checking.findings import error, get, warning
 from basicsr_ganzoo.config.build import did_you_mean, lookup
 from basicsr_ganzoo.data.folder_dataset import PIPELINE_KEYS, FolderDataset
@@ -54,6 +54,8 @@ KNOWN = {
 }
 #: how the source of a dataset reads its options: opt['gt_size'], self.opt.get('gt_size'), 'mean' in opt
 READ = re.compile(r"""opt(?:\[|\.get\()['"](\w+)['"]|['"](\w+)['"] in (?:self\.)?opt\b""")
+#: packages of base classes that read no option; the source of ``typing.Generic`` cannot be had from Python 3.12 on
+WITHOUT_KEYS = ('builtins', 'torch', 'typing')
 NUMBER = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?')
 
 
@@ -111,9 +113,8 @@ def _keys_of_dataset(name):
     """What a dataset takes, told from its source; nothing for the folder datasets, which check it themselves."""
     try:
         entry = lookup(DATASET_REGISTRY, name)
-        source = ''.join(
-            map(inspect.getsource, [base for base in entry.__mro__ if 'torch' not in base.__module__][:-1])
-        )
+        bases = [base for base in entry.__mro__ if base.__module__.split('.')[0] not in WITHOUT_KEYS]
+        source = ''.join(map(inspect.getsource, bases))
     except (OptionError, OSError, TypeError):
         return ()
     if issubclass(entry, FolderDataset):

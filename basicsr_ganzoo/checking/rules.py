@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from basicsr_ganzoo.adversarial.builder import HOMES
+from basicsr_ganzoo.adversarial.options import HOMES
 from basicsr_ganzoo.checking.effects import perceptual_losses
 from basicsr_ganzoo.checking.findings import error, get, warning
 from basicsr_ganzoo.checking.values import is_positive

@@ -9,8 +9,10 @@ from torch.nn.parallel import DataParallel
 
 from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.engine.ema import VECTORS
-from basicsr_ganzoo.engine.guard import is_guarded
+from basicsr_ganzoo.engine.guard import not_finite
 from basicsr_ganzoo.engine.random_state import random_states, restore_random_states
+from basicsr_ganzoo.engine.snapshot import Snapshot
+from basicsr_ganzoo.engine.step import read_metrics
 from basicsr_ganzoo.errors import OptionError
 
 ARGUMENTS = ('backend', 'mode', 'dynamic', 'fullgraph', 'options')
@@ -74,13 +76,12 @@ class CompiledSteps:
     """
 
     def __init__(self, arguments=None, device='cpu'):
-        self.arguments, self.enabled = arguments, arguments is not None
-        self.failure = None  # why steps are eager although they should be compiled
+        self.enabled = arguments is not None
         self._device, self._networks, self._inside = torch.device(device), set(), False
         if self.enabled:
             # Otherwise all networks together would have the 8 versions that torch compiles of a piece of code.
             isolated = 'isolate_recompiles' in inspect.signature(torch.compile).parameters
-            self.arguments = {'dynamic': False, **({'isolate_recompiles': True} if isolated else {}), **arguments}
+            self._arguments = {'dynamic': False, **({'isolate_recompiles': True} if isolated else {}), **arguments}
             torch.compiler.set_stance('force_eager')
             config = getattr(torch.compiler, 'config', None)
             if hasattr(config, 'cache_key_tag'):  # inductor's cache gives code for AVX512 to AVX2: results are wrong
@@ -105,37 +106,39 @@ class CompiledSteps:
             raise RuntimeError('several GPUs in one process would share a compiled network; use torchrun, a GPU each')
         # A compiled pass may save a vector of spectral norm for its gradient and then overwrite it (torch 2.14).
         if not any(name.endswith(VECTORS) for name, _ in bare.named_buffers()):
-            bare.compile(**self.arguments)
+            bare.compile(**self._arguments)
 
-    def run(self, step, restore_buffers, check_finite=True):
-        """The log of ``step()``, which computes a step's gradients and can be repeated.
+    def run(self, step, buffers, generators, check_finite=True):
+        """The metrics that ``step()`` returns; it computes gradients and is repeated if it fails compiled.
 
         Args:
-            restore_buffers: undoes what the step did to buffers.
-            check_finite: also repeat a step that is not finite, and stay eager if it is then.
+            buffers: tensors that the step changes.
+            generators: random generators that it uses beside the global ones.
+            check_finite: repeat a step that is not finite too, and stay eager if it then is.
         """
         if not self.enabled:
             return step()
-        random_state, failure = random_states(self._device), None
+        before, random_state, failure = Snapshot(buffers, generators), random_states(self._device), None
         try:
             with self._compiling():
-                log = step()
+                metrics = step()
         except OptionError:
             raise
         except Exception as error:  # compilers raise anything
             failure = _reason(error)
-        if not failure and not (check_finite and _is_bad(log)):
-            return log
+        if not failure and not (check_finite and not_finite(read_metrics(metrics))):
+            return metrics
         if failure and torch.distributed.is_initialized():  # the other processes wait in the middle of the step
             raise OptionError(f'train.compile: a compiled step failed: {failure}; remove the key')
-        restore_buffers()
+        before.restore()
         restore_random_states(random_state, self._device)
-        log = step()
-        if failure or not _is_bad(log):
+        metrics = step()
+        if failure or not not_finite(read_metrics(metrics)):
             self.enabled, reason = False, failure or 'its losses or gradients are not finite, those of eager mode are'
-            self.failure = f'a compiled step failed, training continues eagerly from this step: {reason}'
-            get_root_logger().warning(f'train.compile: {self.failure}')
-        return log
+            get_root_logger().warning(
+                f'train.compile: a compiled step failed, training continues eagerly from this step: {reason}'
+            )
+        return metrics
 
     @contextlib.contextmanager
     def _compiling(self):
@@ -147,14 +150,6 @@ class CompiledSteps:
                 yield
         finally:
             self._inside = False
-
-
-def _is_bad(log):
-    """Whether a loss or the norm of a gradient is not finite, in any process."""
-    bad = 1 - torch.stack([log[name].float() for name in log if is_guarded(name)]).isfinite().all().float()
-    if torch.distributed.is_initialized():
-        torch.distributed.all_reduce(bad)
-    return bool(bad)
 
 
 def _reason(error):

@@ -195,7 +195,7 @@ def test_d_is_eager_under_a_gradient_penalty_and_with_spectral_norm(keys):
 def test_many_networks_are_all_compiled():
     nets = [torch.nn.Conv2d(3, 3, 3) for _ in range(12)]
     steps = CompiledSteps({'backend': 'ganzoo_counting'})
-    steps.run(lambda: {'l': sum(steps.call(net, torch.rand(1, 3, 8, 8)).mean() for net in nets)}, None, False)
+    steps.run(lambda: {'l': sum(steps.call(net, torch.rand(1, 3, 8, 8)).mean() for net in nets)}, [], [], False)
     assert len(compiled_graphs) == 12
 
 
@@ -232,7 +232,7 @@ def test_a_step_that_is_not_finite_either_way_is_no_failure_of_the_compiler(warn
 @apart
 def test_a_step_that_may_not_be_finite_is_not_repeated():
     steps, logs = CompiledSteps(TRACED), []
-    steps.run(lambda: logs.append({'l_g': torch.tensor(math.nan)}) or logs[-1], None, check_finite=False)
+    steps.run(lambda: logs.append({'l_g': torch.tensor(math.nan)}) or logs[-1], [], [], check_finite=False)
     assert len(logs) == 1
 
 
