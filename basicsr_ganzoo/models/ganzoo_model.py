@@ -1,5 +1,6 @@
 """Paired training of a generator: content losses and any adversary, from one option file."""
 
+import functools
 import math
 
 import torch
@@ -167,7 +168,12 @@ class GANZooModel(CheckpointingModel):
         """
         batch = self.batch()
         train_g = current_iter % self.net_d_iters == 0 and current_iter > self.net_d_init_iters
-        metrics = self.compute_gradients(batch, current_iter, train_g)
+        metrics = self.precision.compiled.run(
+            functools.partial(self.compute_gradients, batch, current_iter, train_g),
+            self.buffers.tensors,
+            [adversary.generator for adversary in self.adversaries.values()],
+            check_finite=self.precision.scale <= 1,  # a larger loss scale may be why a step is not finite
+        )
         if self.health:
             metrics.update(self.health.measure(self.output, batch, current_iter))
         self.log_dict = read_metrics(metrics)

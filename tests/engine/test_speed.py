@@ -85,7 +85,7 @@ def test_d_plays_with_real_before_gs_game_and_with_fake_after_it_which_takes_les
         peaks.append(live.peak)
         gradients.append(found)
     for a, b in zip(*gradients, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-8)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)  # the last bias has no gradient but rounding
     assert peaks[0] < peaks[1]
 
 
