@@ -28,7 +28,7 @@ class FlopCounter(TorchDispatchMode):
 
 
 def forward_cost(network, size, **options):
-    """Parameters, output shapes and FLOPs of one forward pass, computed from shapes alone, without the numbers.
+    """Parameters, output shapes and FLOPs of one forward pass, computed from shapes alone.
 
     Args:
         network: a discriminator class.
@@ -56,12 +56,12 @@ def forward_cost(network, size, **options):
 def receptive_field(network, size=384):
     """Side in pixels of the square that one logit (of the coarsest map) sees, or None if that is the whole image.
 
-    Found by differentiating the logits in the middle of a narrow copy of the network: what the code does, not what a
-    formula says. Its weights are positive and the image is faint, so that no path is switched off or saturated.
+    Found by differentiating the logits in the middle of a narrow copy of the network, so it is what the code does. The
+    weights are positive and the image is close to 0, so that no path is switched off or saturated.
 
     Args:
         network: a discriminator class.
-        size: side in pixels of the image it is tried on; a field that reaches the border counts as the whole image.
+        size: side in pixels of the test image; a field that reaches the border counts as the whole image.
     """
     narrow = {'num_feat': 2} if 'num_feat' in inspect.signature(network).parameters else {}
     net = network(**narrow).double().eval()
