@@ -1,5 +1,6 @@
 """Every exception class of the package, and the one place where the command line reports a mistake of the user."""
 
+import difflib
 import errno
 import os
 import re
@@ -7,7 +8,7 @@ import sys
 
 PYPI_NAMES = {'PIL': 'pillow', 'cv2': 'opencv-python', 'skimage': 'scikit-image', 'yaml': 'pyyaml'}
 #: what this package imports by itself, beside BasicSR
-NEEDED = {'matplotlib', 'numpy', 'rich', 'safetensors', 'spandrel', 'torch', 'torchvision', *PYPI_NAMES}
+NEEDED = {'matplotlib', 'numpy', 'pydantic', 'rich', 'safetensors', 'spandrel', 'torch', 'torchvision', *PYPI_NAMES}
 #: libraries of the operating system that opencv-python needs, as the loader names the one that it does not find
 OPENCV_LIBRARY = re.compile(r'\b(lib(?:GL|gthread|glib|xcb|X|SM|ICE)[\w.-]*): cannot open shared object file')
 
@@ -46,6 +47,18 @@ class Stopped(Exception):
 
 class BrokenOff(Exception):
     """A signal arrived during validation."""
+
+
+def did_you_mean(word, words):
+    """A hint `` (did you mean X?)`` if one of ``words`` is close to ``word``, else an empty string."""
+    near = difflib.get_close_matches(str(word), list(map(str, words)), 1)
+    return f' (did you mean {near[0]}?)' if near else ''
+
+
+def shown(value, limit=80):
+    """The ``repr`` of a value for a message, cut at ``limit`` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else f'{text[: limit - 3]}...'
 
 
 def missing_package(error):

@@ -127,8 +127,8 @@ class Objective:
         weight = self.settings.weight
         if weight:
             metrics['w_gan'] = gradient.new_full((), weight.factor(inputs.iteration))
-            if hasattr(weight, 'most'):
-                metrics['w_gan_of_most'] = metrics['w_gan'] / weight.most
+            if hasattr(weight, 'max'):
+                metrics['w_gan_of_most'] = metrics['w_gan'] / weight.max
             gradient = gradient * metrics['w_gan']
         return gradient, metrics
 

@@ -38,7 +38,7 @@ def run(args):
         _show_degradation(args)
         return
     kind, entry = find(args.name)
-    print(f'{args.name}{"" if kind == "models" else inspect.signature(entry)}\n')
+    print(f'{args.name}{"" if kind == "models" else _signature(entry)}\n')
     print('\n\n'.join([inspect.getdoc(entry), *inherited_arguments(entry)]))
     print(f'\nIn an option file:\n\n{yaml_block(kind, args.name, entry)}')
     if kind == 'archs':
@@ -94,6 +94,13 @@ def yaml_block(kind, name, entry):
     return yaml.safe_dump(block, sort_keys=False)
 
 
+def _signature(entry):
+    """The arguments and their defaults, without annotations: the docstring has them in words."""
+    signature = inspect.signature(entry)
+    plain = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    return signature.replace(parameters=plain, return_annotation=signature.empty)
+
+
 def _key_path(kind, name, entry):
     """Where an option file has the entry; a loss that compares images has a key of its own."""
     from basicsr_ganzoo.losses import is_gan_loss
@@ -138,13 +145,13 @@ def _print_cost(entry, size):
 
 def _print_price(kind, entry, size):
     from basicsr_ganzoo.errors import OptionError
-    from basicsr_ganzoo.profiling.network_cost import game_cost
+    from basicsr_ganzoo.profiling.network_cost import adversary_cost
     from basicsr_ganzoo.registry import entries
 
     unet, part = entries('archs')['UNetSNDiscriminator'], entry()
     parts = {'views': [part]} if kind == 'views' else {'regularizers': {'it': part}}
     try:
-        price = game_cost(unet, size, **parts) / game_cost(unet, size)
+        price = adversary_cost(unet, size, **parts) / adversary_cost(unet, size)
     except ValueError as error:
         raise OptionError(f'--size: {error}') from error
     print(

@@ -220,5 +220,5 @@ def test_of_a_shipped_file_nothing_is_wrong_but_missing_files(path, tmp_path, mo
     opt = yaml.safe_load(path.read_text())
     files = [opt['path'].get(f'pretrain_network_{which}') for which in 'gd']
     assert len(wrong) == len([file for file in files if file])
-    assert all(message.startswith('path.pretrain_network_') and 'is no file' in message for message in wrong)
+    assert all(message.startswith('path.pretrain_network_') and 'is not a file' in message for message in wrong)
     assert list(effects.check(opt)) == []

@@ -11,10 +11,10 @@ from basicsr.models import build_model
 
 from basicsr_ganzoo.checking import prepare
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.engine.cost import LiveBytes
 from basicsr_ganzoo.engine.precision import LossScale, Precision
 from basicsr_ganzoo.errors import DivergedError, OptionError
 from basicsr_ganzoo.profiling import mock_weights
-from basicsr_ganzoo.profiling.meters import LiveBytes
 
 SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
 LARGE_D = SMALL_D | {'num_feat': 48}
