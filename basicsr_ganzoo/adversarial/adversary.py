@@ -134,8 +134,7 @@ class Adversary(Objective):
     def judge(self, real, fake):
         """D's logits of images, behind its views, without any loss: (real_pred, fake_pred)."""
         real, fake = self.view(real, fake)
-        with self.precision.compiler.off():  # too rare for a compiler
-            return self.logits(real), self.logits(fake)
+        return self.logits(real), self.logits(fake)
 
     def state_dict(self):
         """What a resume needs beside the network, the optimizer and the random generator."""

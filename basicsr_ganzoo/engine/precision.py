@@ -7,7 +7,7 @@ from basicsr.utils import get_root_logger
 from torch.utils._pytree import tree_map
 
 from basicsr_ganzoo.config.build import did_you_mean
-from basicsr_ganzoo.engine.compile import Compiler
+from basicsr_ganzoo.engine.compile import CompiledSteps
 from basicsr_ganzoo.errors import OptionError
 
 DTYPES = {'off': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -46,14 +46,14 @@ class Precision:
     Args:
         amp: ``off``, ``bf16`` or ``fp16``.
         device: on which the networks are.
-        compiled: the arguments of ``torch.compile``, through which networks run; None runs them as they are.
+        compiled: the arguments of ``torch.compile`` for the networks of a training step; None runs them eagerly.
     """
 
     def __init__(self, amp='off', device='cpu', compiled=None):
         self.dtype = DTYPES[amp]
         self.device_type = torch.device(device).type
         self.loss_scale = LossScale() if amp == 'fp16' else None
-        self.compiler = Compiler(compiled)
+        self.compiled = CompiledSteps(compiled, device)
 
     @property
     def scale(self):
@@ -66,8 +66,8 @@ class Precision:
         """
         half = self.dtype is not None and not exact
         autocast = torch.autocast(self.device_type, self.dtype) if half else contextlib.nullcontext()
-        with autocast, self.compiler.taking(net, image, twice=exact):
-            out = net(image)
+        with autocast:
+            out = self.compiled.call(net, image, exact) if self.compiled.enabled else net(image)
         return tree_map(_in_float32, out) if half else out
 
     def gradient(self, loss, image, retain_graph=False):
