@@ -166,24 +166,21 @@ class GANZooModel(CheckpointingModel):
         Raises:
             DivergedError: this was the last of ``max_bad_steps`` steps in a row that were not finite.
         """
-        batch = self.batch()
         train_g = current_iter % self.net_d_iters == 0 and current_iter > self.net_d_init_iters
-        metrics = self.precision.compiled.run(
-            functools.partial(self.compute_gradients, batch, current_iter, train_g),
-            self.buffers.tensors,
-            [adversary.generator for adversary in self.adversaries.values()],
-            check_finite=self.precision.scale <= 1,  # a larger loss scale may be why a step is not finite
-        )
-        if self.health:
-            metrics.update(self.health.measure(self.output, batch, current_iter))
-        self.log_dict = read_metrics(metrics)
+        compute = functools.partial(self.compute_gradients, self.batch(), current_iter, train_g)
+        self.log_dict = self._run_compiled(compute) if self.precision.compiled.enabled else compute()
         if not_finite(self.log_dict):
             self.rollback(current_iter)
         else:
             self.commit(current_iter, train_g)
 
+    def _run_compiled(self, compute):
+        """Under fp16 a step that is not finite says that the loss scale is too large, not that compiling went wrong."""
+        generators = [adversary.generator for adversary in self.adversaries.values()]
+        return self.precision.compiled.run(compute, self.buffers, generators, self.precision.scale <= 1)
+
     def compute_gradients(self, batch, iteration, train_g):
-        """Compute losses and gradients of all networks. Returns the metrics, 0-dim tensors by name."""
+        """Compute losses and gradients of all networks. Returns the metrics, floats by name, the same on all ranks."""
         for optimizer in self.optimizers:  # first, so that this memory is free while the graphs are alive
             optimizer.zero_grad(set_to_none=True)
         parts = [self._backward(part, iteration, train_g) for part in batch.split(self.speed.accumulate)]
@@ -196,7 +193,9 @@ class GANZooModel(CheckpointingModel):
         if train_g:
             self.precision.unscale_grads(self.net_g.parameters())
             metrics['grad_net_g'] = clip_gradients(self.net_g.parameters(), self.opt['train'].get('grad_clip_g'))
-        return metrics
+        if self.health:
+            metrics.update(self.health.measure(self.output, batch, iteration))
+        return read_metrics(metrics)
 
     def _backward(self, batch, iteration, train_g):
         """Add the gradients of a batch, or of a part of one, to those of the networks. Returns SR and the metrics."""

@@ -199,8 +199,8 @@ def test_slurm_starts_two_processes_that_train_together(two, tmp_path):
 @pytest.mark.parametrize(
     ('launcher', 'environment', 'expected'),
     [
-        ('pytorch', {}, '--launcher pytorch belongs to torchrun: torchrun --nproc_per_node 2'),
-        ('slurm', {}, '--launcher slurm belongs to srun'),
+        ('pytorch', {}, '--launcher pytorch requires torchrun: torchrun --nproc_per_node 2'),
+        ('slurm', {}, '--launcher slurm requires srun'),
         ('slurm', {'SLURM_PROCID': '0', 'SLURM_NTASKS': '2', 'SLURM_NODELIST': 'n5'}, 'which hosts n5 are; use torchr'),
     ],
 )
