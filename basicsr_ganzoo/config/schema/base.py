@@ -1,0 +1,115 @@
+"""What the declarations of option keys share: mappings, blocks with a type, kinds of values, the models that read a key."""
+
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Le, Len, Lt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from basicsr_ganzoo.config.types import Number
+
+OURS = ('GANZooModel', 'RealESRGANZooModel', 'RealESRNetZooModel')
+STOCK_GANS = ('SRGANModel', 'ESRGANModel', 'RealESRGANModel')
+#: the models of image super-resolution; which keys another model reads is not known
+MODELS = (*OURS, 'SRModel', 'SwinIRModel', 'RealESRNetModel', *STOCK_GANS)
+GANS = (*OURS, *STOCK_GANS)
+REALESRGAN = ('RealESRGANZooModel', 'RealESRGANModel')
+REALESRNET = ('RealESRNetZooModel', 'RealESRNetModel')
+DEGRADING = (*REALESRGAN, *REALESRNET)
+
+
+class Keys(BaseModel):
+    """A mapping of an option file. Its fields are the keys; their values are judged, never used."""
+
+    model_config = ConfigDict(extra='forbid', strict=True)
+    words: ClassVar = 'a mapping, keys with values below it'
+
+    @classmethod
+    def takes(cls, name):
+        """Whether a key that is not declared may be there."""
+        return False
+
+
+class Block(Keys):
+    """What a registry builds: a type and arguments, which the signature of the type judges."""
+
+    model_config = ConfigDict(extra='allow')
+    words: ClassVar = 'a mapping with a type'
+
+    type: str = Field(description='the registered name, see `ganzoo list`')
+
+    @classmethod
+    def takes(cls, name):
+        return True
+
+
+def key(default, doc, models=None, datasets=None):
+    """Declare a key that may be absent.
+
+    Args:
+        default: what absence means; it is documentation alone, and None where there is nothing to say.
+        doc: one line of documentation.
+        models: the models that read the key, all by default.
+        datasets: the types of data sets that read the key, all by default.
+    """
+    return Field(default, description=doc, json_schema_extra=_readers(models, datasets))
+
+
+def required(doc, models=None, datasets=None):
+    """Declare a key that has to be there. The arguments are those of :func:`key`."""
+    return Field(description=doc, json_schema_extra=_readers(models, datasets))
+
+
+def _readers(models, datasets):
+    return {kind: list(names) for kind, names in (('models', models), ('datasets', datasets)) if names}
+
+
+def readers(field, kind):
+    """The ``models`` or the ``datasets`` that read a declared key; None where all do."""
+    return (field.json_schema_extra or {}).get(kind)
+
+
+def _path(value):
+    if '\0' in value or len(value) > 4096:
+        raise ValueError
+    return value
+
+
+def _folder_name(value):
+    fits = value.strip() and value not in ('.', '..') and value.isprintable() and not set(value) & set('/\\')
+    if not fits or len(value.encode()) > 200:
+        raise ValueError
+    return value
+
+
+def _no_type(value):
+    if isinstance(value, dict) and 'type' in value:
+        raise ValueError
+    return value
+
+
+def _no_zero(value):
+    if value == 0 and not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+# A text among the metadata is how messages and documentation describe the kind. Where torch or BasicSR need an int,
+# 16.0 is refused; a count of iterations may be 4.0e+5.
+Size = Annotated[int, Ge(1), 'a whole number above 0']
+SizeOrNone = Annotated[int, Ge(0), 'a whole number from 0']
+Side = Annotated[int, Ge(1), Le(16384), 'a whole number from 1 to 16384']
+Decay = Annotated[Number, Ge(0), Lt(1)]
+Probability = Annotated[Number, Ge(0), Le(1)]
+Range = Annotated[list[Number], Len(2, 2), '[low, high]']
+Shares = Annotated[list[Number], 'a list of numbers']
+File = Annotated[str, AfterValidator(_path), 'the path of a file']
+Folder = Annotated[str, AfterValidator(_path), 'the path of a folder']
+Folders = Annotated[Folder | list[Folder], 'the path of a folder or a list of them']
+Files = Annotated[File | list[File], 'the path of a file or a list of them']
+FolderName = Annotated[
+    str, AfterValidator(_folder_name), 'the name of a folder, without a slash and of at most 200 bytes'
+]
+Blocks = Annotated[list[Block], 'a list of blocks with a type']
+NamedBlocks = Annotated[dict[str, Block], BeforeValidator(_no_type), 'a mapping of names to blocks with a type']
+Preset = Literal['mild', 'medium', 'real']
+Precision = Annotated[Literal['bf16', 'fp16', 'off', False], BeforeValidator(_no_zero), 'bf16, fp16 or off']
