@@ -1,12 +1,13 @@
 """Every exception class of the package, and the one place where the command line reports a mistake of the user."""
 
+import difflib
 import errno
 import os
 import sys
 
 PYPI_NAMES = {'PIL': 'pillow', 'cv2': 'opencv-python', 'skimage': 'scikit-image', 'yaml': 'pyyaml'}
 #: what this package imports by itself, beside BasicSR
-NEEDED = {'matplotlib', 'numpy', 'rich', 'safetensors', 'spandrel', 'torch', 'torchvision', *PYPI_NAMES}
+NEEDED = {'matplotlib', 'numpy', 'pydantic', 'rich', 'safetensors', 'spandrel', 'torch', 'torchvision', *PYPI_NAMES}
 
 
 class OptionError(ValueError):
@@ -43,6 +44,18 @@ class Stopped(Exception):
 
 class BrokenOff(Exception):
     """A signal came while the pictures of a loader were gone through."""
+
+
+def did_you_mean(word, words):
+    """A hint `` (did you mean X?)`` if one of ``words`` is close to ``word``, else an empty string."""
+    near = difflib.get_close_matches(str(word), list(map(str, words)), 1)
+    return f' (did you mean {near[0]}?)' if near else ''
+
+
+def shown(value, limit=80):
+    """The ``repr`` of a value for a message, cut at ``limit`` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else f'{text[: limit - 3]}...'
 
 
 def missing_package(error):

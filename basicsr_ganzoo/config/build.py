@@ -1,18 +1,12 @@
 """Turning blocks of an option file into objects, with errors that their author understands."""
 
-import difflib
 import inspect
 import math
 from collections.abc import Mapping
 from numbers import Integral
 
-from basicsr_ganzoo.errors import OptionError
-
-
-def did_you_mean(word, words):
-    """A hint `` (did you mean X?)`` if one of ``words`` is close to ``word``, else an empty string."""
-    near = difflib.get_close_matches(str(word), list(map(str, words)), 1)
-    return f' (did you mean {near[0]}?)' if near else ''
+from basicsr_ganzoo.config.signature import name_errors, value_errors
+from basicsr_ganzoo.errors import OptionError, did_you_mean
 
 
 def check_choice(owner, name, value, choices):
@@ -49,22 +43,16 @@ def check_counts(owner, **counts):
 
 
 def check_arguments(entry, options):
-    """Check the names of ``options`` against the signature of ``entry``.
+    """Check the names and values of ``options`` against the signature of ``entry``, by :mod:`.signature`.
 
     Raises:
-        OptionError: an option that ``entry`` does not take, or one that it needs and that is missing.
+        OptionError: an option that ``entry`` does not take, one that it requires and that is missing, or a value that
+            does not fit.
     """
-    parameters = inspect.signature(entry).parameters
-    named = [name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for name in options:
-            if name not in named:
-                raise OptionError(
-                    f'{entry.__name__} has no option {name}{did_you_mean(name, named)}; it takes {", ".join(named)}'
-                )
-    missing = [n for n in named if parameters[n].default is inspect.Parameter.empty and n not in options]
-    if missing:
-        raise OptionError(f'{entry.__name__} needs the option {missing[0]}')
+    for _, message in name_errors(entry, options):
+        raise OptionError(message)
+    for name, needed in value_errors(entry, options):
+        raise OptionError(f'{entry.__name__} needs {name} to be {needed}')
 
 
 def call_parameters(entry):
