@@ -1,5 +1,6 @@
-"""What the declarations of option keys share: mappings, blocks with a type, kinds of values, the models that read a key."""
+"""What the declarations of option keys share: mappings, blocks with a type, kinds of values, and who reads a key."""
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le, Len, Lt
@@ -15,6 +16,14 @@ GANS = (*OURS, *STOCK_GANS)
 REALESRGAN = ('RealESRGANZooModel', 'RealESRGANModel')
 REALESRNET = ('RealESRNetZooModel', 'RealESRNetModel')
 DEGRADING = (*REALESRGAN, *REALESRNET)
+#: how the documentation calls a group of models
+GROUPS = {
+    OURS: 'models of this package',
+    GANS: 'GAN models',
+    DEGRADING: 'models of Real-ESRGAN',
+    REALESRGAN: 'RealESRGAN models',
+    REALESRNET: 'RealESRNet models',
+}
 
 
 class Keys(BaseModel):
@@ -22,11 +31,25 @@ class Keys(BaseModel):
 
     model_config = ConfigDict(extra='forbid', strict=True)
     words: ClassVar = 'a mapping, keys with values below it'
+    open_to: ClassVar = None  # a pattern of the names of further keys
 
     @classmethod
     def takes(cls, name):
         """Whether a key that is not declared may be there."""
-        return False
+        return bool(cls.open_to and re.search(cls.open_to, name))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema, handler):
+        node = handler.resolve_ref_schema(handler(core_schema))
+        del node['title']
+        if cls.open_to:
+            declared = '|'.join(filter(re.compile(cls.open_to).search, cls.model_fields))
+            pattern = f'^(?!({declared})$).*{cls.open_to}' if declared else cls.open_to
+            node['patternProperties'] = {pattern: node['additionalProperties']}
+            node['additionalProperties'] = False
+        for name, child in node['properties'].items():
+            _document(child, name in node.get('required', ()))
+        return node
 
 
 class Block(Keys):
@@ -40,6 +63,17 @@ class Block(Keys):
     @classmethod
     def takes(cls, name):
         return True
+
+
+def _document(child, is_required):
+    """Let a key in a JSON Schema be null where it may be absent, and name in its description who reads it."""
+    child['description'] += read_by(child.pop('models', None), child.pop('datasets', None))
+    if is_required:
+        return
+    kind = {name: child.pop(name) for name in list(child) if name not in ('description', 'default')}
+    child['anyOf'] = [*kind.get('anyOf', [kind]), {'type': 'null'}]
+    if child['default'] is None:
+        del child['default']
 
 
 def key(default, doc, models=None, datasets=None):
@@ -66,6 +100,12 @@ def _readers(models, datasets):
 def readers(field, kind):
     """The ``models`` or the ``datasets`` that read a declared key; None where all do."""
     return (field.json_schema_extra or {}).get(kind)
+
+
+def read_by(models, datasets):
+    """Who reads a key, in brackets; nothing where all do."""
+    who = [GROUPS.get(tuple(models), ', '.join(models))] if models else datasets
+    return f' ({", ".join(who)})' if who else ''
 
 
 def _path(value):

@@ -1,19 +1,19 @@
 """Keys of `datasets`: the training set and the validation sets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt, Le
 from pydantic import ConfigDict
 
 from basicsr_ganzoo.config.schema.base import (
     Block,
-    Folders,
     Files,
+    Folders,
     Keys,
+    Shares,
     Side,
     Size,
     SizeOrNone,
-    Shares,
     key,
     required,
 )
@@ -27,7 +27,9 @@ DATASETS = (*OUR_DATASETS, *STOCK)
 NORMALISED = ('PairedImageDataset', 'SingleImageDataset', 'RealESRGANPairedDataset')
 META_INFO = ('GTFolderDataset', 'PairedFolderDataset', 'RealESRGANDataset', 'RealESRGANPairedDataset')
 META_INFO_FILE = ('PairedFolderDataset', 'PairedImageDataset', 'SingleImageDataset')
-Ratio = Annotated[Number, Gt(0), Le(1_000_000)]
+Ratio = Annotated[
+    Literal['auto'] | Annotated[Number, Gt(0), Le(1_000_000)], 'auto or a number above 0 and up to 1000000'
+]
 
 
 class Dataset(KernelDegradation, Block):
@@ -43,16 +45,20 @@ class Dataset(KernelDegradation, Block):
     meta_info: Files = key(None, 'text file that lists the images', datasets=META_INFO)
     meta_info_file: Files = key(None, 'text file that lists the images', datasets=META_INFO_FILE)
     io_backend: Block = key(None, 'type: disk, lmdb or memcached', datasets=DATASETS)
-    gt_size: Side = key(None, 'side in pixels of the GT crop, a multiple of scale', datasets=('GTFolderDataset', *PAIRED))
+    gt_size: Side = key(
+        None, 'side in pixels of the GT crop, a multiple of scale', datasets=('GTFolderDataset', *PAIRED)
+    )
     crop_pad_size: Side = key(400, 'side of the crop that is degraded, at least gt_size', datasets=KERNELS[:1])
     use_hflip: bool = key(True, 'flip left and right at random', datasets=(*KERNELS, *PAIRED))
     use_rot: bool = key(None, 'flip up and down and transpose at random', datasets=(*KERNELS, *PAIRED))
     mean: Shares = key(None, 'subtracted from each channel', datasets=NORMALISED)
     std: Shares = key(None, 'by which each channel is divided', datasets=NORMALISED)
-    color: Literal['y'] = key(None, 'y takes the Y channel alone', datasets=('PairedImageDataset', 'SingleImageDataset'))
-    batch_size_per_gpu: Size = key(None, 'crops of a batch on each GPU')
-    num_worker_per_gpu: SizeOrNone = key(None, 'processes that load images for each GPU')
-    dataset_enlarge_ratio: Literal['auto'] | Ratio = key(None, 'how often an image comes in an epoch')
+    color: Literal['y'] = key(
+        None, 'y takes the Y channel alone', datasets=('PairedImageDataset', 'SingleImageDataset')
+    )
+    batch_size_per_gpu: Size = key(None, 'crops of a batch on each GPU, required for training')
+    num_worker_per_gpu: SizeOrNone = key(None, 'processes that load images for each GPU, required for training')
+    dataset_enlarge_ratio: Ratio = key(None, 'how often an image comes in an epoch')
     prefetch_mode: Literal['cpu', 'cuda'] = key(None, 'load the next batches ahead; cuda needs pin_memory')
     num_prefetch_queue: Size = key(1, 'batches that prefetch_mode: cpu loads ahead')
     pin_memory: bool = key(None, 'page-locked memory for batches')
@@ -73,11 +79,8 @@ class Datasets(Keys):
     """`train`, and for validation `val`, `val_2`, ..."""
 
     model_config = ConfigDict(extra='allow')
+    open_to: ClassVar = '^val_'
     __pydantic_extra__: dict[str, Dataset]
 
     train: TrainingSet = required('what is trained on')
     val: Dataset = key(None, 'what is validated on; further ones are val_2, val_3, ...')
-
-    @classmethod
-    def takes(cls, name):
-        return name.startswith('val_')

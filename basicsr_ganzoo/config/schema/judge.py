@@ -1,17 +1,18 @@
 """Judges an option file by the schema: unknown keys, missing keys, and values of a wrong kind, all at once."""
 
 import datetime
+import functools
 import types
 from typing import Annotated, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
 
-from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.config.findings import dotted, error, is_below, warning
 from basicsr_ganzoo.config.schema.base import MODELS, OURS, Keys, readers
 from basicsr_ganzoo.config.schema.datasets import DATASETS, OUR_DATASETS, Dataset
 from basicsr_ganzoo.config.schema.top import Options
-from basicsr_ganzoo.config.types import NUMBER_AS_TEXT, describe, shown
+from basicsr_ganzoo.config.types import NUMBER_AS_TEXT, describe
+from basicsr_ganzoo.errors import did_you_mean, shown
 
 NUMBER = 'is text, not a number; YAML requires a dot in it and no quotes: 0.0001 or 1.0e-4'
 
@@ -24,7 +25,7 @@ def judge(opt):
     given = _without_nulls(opt)
     found = [*_names(Options, given, (), given.get('model_type')), *_numbers_as_text(given, ())]
     for path, message in _values(given):
-        if not any(is_below(dotted(path), finding.key) for finding in found):
+        if not any(finding.level == 'error' and is_below(dotted(path), finding.key) for finding in found):
             found.append(error(dotted(path), message))
     return found
 
@@ -38,7 +39,7 @@ def _without_nulls(value):
 def _names(cls, block, path, model):
     """Findings about the names of keys: those that nobody reads, and those that this model does not read."""
     for name, value in block.items():
-        where, field = (*path, name), cls.model_fields.get(name)
+        where, field = (*path, str(name)), cls.model_fields.get(name)
         if field is None and not cls.takes(str(name)):
             if model in MODELS or path[:1] == ('datasets',):
                 yield error(dotted(where), f'nobody reads this key{did_you_mean(name, cls.model_fields)}')
@@ -87,7 +88,7 @@ def _data_key(kind, name, where):
 def _numbers_as_text(value, path):
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from _numbers_as_text(item, (*path, name))
+            yield from _numbers_as_text(item, (*path, str(name)))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _numbers_as_text(item, (*path, index))
@@ -110,14 +111,14 @@ def _mistake(item, given):
     path, value = (), given
     for step in item['loc']:
         if isinstance(value, dict) and step in value or isinstance(value, list) and isinstance(step, int):
-            path, value = (*path, step), value[step]
+            path, value = (*path, step if isinstance(value, list) else str(step)), value[step]
+    hint = declared(path)
+    if hint is None or item['type'] == 'extra_forbidden':
+        return path, None  # what is not declared is a matter of its name
     if item['type'] == 'missing':
         return (*path, item['loc'][-1]), 'this key is missing'
-    if item['type'] == 'extra_forbidden':
-        return path, None
     if item['type'] == 'invalid_key' or item['loc'][-1] == '[key]':
-        return path, f'the name of a key needs to be text, got {path[-1]!r}; put it in quotes'
-    hint = declared(path)
+        return path, f'the name of a key needs to be text, got {item["loc"][len(path) - 1]!r}; put it in quotes'
     if isinstance(value, dict) and any(isinstance(part, type) and issubclass(part, Keys) for part in _parts(hint)):
         return path, None  # of the alternatives true, false and a mapping, the mapping is meant
     return path, f'this needs to be {wanted(hint)}, got {_shown(value)}'
@@ -135,6 +136,12 @@ def wanted(hint):
     return hint.words if isinstance(hint, type) and issubclass(hint, Keys) else describe(hint)
 
 
+@functools.cache
+def hints(cls):
+    """The annotations of a class of keys, with their metadata."""
+    return get_type_hints(cls, include_extras=True)
+
+
 def declared(path):
     """The annotation of what is at a path of keys and indices; None where nothing is declared."""
     hint = Options
@@ -147,12 +154,14 @@ def _parts(hint):
     """The alternatives of an annotation, without its metadata."""
     while get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
-    return [p for part in get_args(hint) for p in _parts(part)] if get_origin(hint) in (Union, types.UnionType) else [hint]
+    if get_origin(hint) not in (Union, types.UnionType):
+        return [hint]
+    return [part for alternative in get_args(hint) for part in _parts(alternative)]
 
 
 def _child(part, step):
     if isinstance(part, type) and issubclass(part, Keys):
-        hints = get_type_hints(part, include_extras=True)
-        further = hints.get('__pydantic_extra__') if part.takes(str(step)) else None
-        return hints[step] if step in part.model_fields else next(iter(get_args(further)[1:]), None)
+        if step in part.model_fields:
+            return hints(part)[step]
+        return get_args(hints(part)['__pydantic_extra__'])[1] if part.open_to and part.takes(str(step)) else None
     return get_args(part)[-1] if get_origin(part) in (list, dict) else None

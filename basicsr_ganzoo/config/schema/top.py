@@ -23,6 +23,7 @@ from basicsr_ganzoo.config.schema.degradation import ModelDegradation
 from basicsr_ganzoo.config.schema.train import Adversary, Train
 from basicsr_ganzoo.config.types import Count
 
+Adversaries = Annotated[dict[str, Adversary], 'a mapping of names to blocks']
 Direction = Annotated[Literal['higher', 'lower'], 'higher or lower']
 Names = Annotated[str | list[str], 'a name or a list of names']
 
@@ -48,6 +49,9 @@ class Metric(Block):
     better: Direction = key('higher', 'which values are better')
 
 
+Metrics = Annotated[dict[str, Metric], 'a mapping of names to blocks with a type']
+
+
 class Best(Keys):
     """Which validation is the best."""
 
@@ -60,7 +64,7 @@ class Validation(Keys):
 
     val_freq: Count = required('iterations between two validations')
     save_img: bool = required('save the images of each validation')
-    metrics: dict[str, Metric] = key(None, 'metrics by any name')
+    metrics: Metrics = key(None, 'metrics by any name')
     pbar: bool = key(False, 'show a progress bar')
     suffix: str = key(None, "end of the images' names")
     tile: SizeOrNone = key(0, 'side in pixels of LQ of the tiles that G sees; 0: the whole image', OURS)
@@ -96,7 +100,7 @@ class Options(ModelDegradation):
     """An option file."""
 
     name: FolderName = required('name of the experiment and of its folder')
-    model_type: str = required(f'{", ".join(MODELS[:-1])}, {MODELS[-1]}, or a model of your own')
+    model_type: str = required(f'{", ".join(MODELS)}, or another registered model')
     scale: Size = key(1, 'GT is so many times as large as LQ')
     num_gpu: Annotated[Literal['auto'] | SizeOrNone, 'auto or a whole number from 0'] = required('0 trains on the CPU')
     manual_seed: Annotated[int, Ge(0), Le(2**32 - 1), f'a whole number from 0 to {2**32 - 1}'] = key(
@@ -105,7 +109,7 @@ class Options(ModelDegradation):
     imports: list[str] = key(None, 'modules or .py files with networks, losses, ... of your own; they are executed')
     network_g: Block = required('generator')
     network_d: Block = key(None, 'discriminator', GANS)
-    adversaries: dict[str, Adversary] = key(None, 'several discriminators by name, in place of network_d', OURS)
+    adversaries: Adversaries = key(None, 'several discriminators by name, in place of network_d', OURS)
     datasets: Datasets = required('what is trained and validated on')
     path: Path = required('files to start from')
     train: Train = required('losses, optimizers, course of the training')

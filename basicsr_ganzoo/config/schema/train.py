@@ -1,7 +1,7 @@
 """Keys of `train`, and those of a discriminator, which are below `train` or in a block of `adversaries`."""
 
 import difflib
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Le
 from pydantic import ConfigDict
@@ -36,7 +36,7 @@ class DiscriminatorKeys(Keys):
     grad_clip_d: Positive = key(None, "norm to which D's gradient is clipped", OURS)
     net_d_weight_clip: Positive = key(None, "D's weights stay in [-x, x], as in WGAN", OURS)
     net_d_freeze: SizeOrNone = key(0, 'the first n layers of D are not trained', OURS)
-    net_d_ema_decay: Decay = key(0, "decay of a moving average of D, saved as params_ema", OURS)
+    net_d_ema_decay: Decay = key(0, 'decay of a moving average of D, saved as params_ema', OURS)
     net_d_skip_accuracy: Annotated[Number, Ge(0.5), Le(1)] = key(
         None, 'D is not updated while it judges a larger share of the images rightly', OURS
     )
@@ -75,6 +75,7 @@ class Train(DiscriminatorKeys):
     """Losses, optimizers and the course of a training. Any other `NAME_opt` is a further loss of G."""
 
     model_config = ConfigDict(extra='allow')
+    open_to: ClassVar = '_opt$'
     __pydantic_extra__: dict[str, Block]
 
     total_iter: Count = required('iterations')
@@ -101,7 +102,7 @@ class Train(DiscriminatorKeys):
 
     @classmethod
     def takes(cls, name):
-        """A further loss ends with _opt, and is not a near miss of a declared key."""
+        """A near miss of a declared key is no further loss."""
         stems = [known.removesuffix('_opt') for known in cls.model_fields if known.endswith('_opt')]
-        stem = name.removesuffix('_opt')
-        return stem != name and not difflib.get_close_matches(stem, stems, 1, cutoff=0.75)
+        near = difflib.get_close_matches(name.removesuffix('_opt'), stems, 1, cutoff=0.75)
+        return super().takes(name) and not near
