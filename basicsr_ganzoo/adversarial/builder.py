@@ -9,20 +9,14 @@ from torch import nn
 
 from basicsr_ganzoo.adversarial.adversary import Adversary, WithFeatures
 from basicsr_ganzoo.adversarial.skip import SkipWhenStrong
-from basicsr_ganzoo.config.build import build, call_parameters, check_number, check_whole_number, did_you_mean
+from basicsr_ganzoo.config.build import build, check_number, check_whole_number, did_you_mean
+from basicsr_ganzoo.config.schema import ADVERSARY_HOMES
 from basicsr_ganzoo.engine.optimizers import build_optimizer
 from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.losses.adversarial import is_gan_loss
 
 #: the keys of an adversary, and the block in which each stands in a file with one adversary
-HOMES = {
-    'network_d': '',
-    'pretrain_network_d': 'path.',
-    'param_key_d': 'path.',
-    'strict_load_d': 'path.',
-    **dict.fromkeys(('gan_opt', 'optim_d', 'd_reg_opt', 'views', 'feature_matching_opt', 'gan_weight_opt'), 'train.'),
-    **dict.fromkeys(('grad_clip_d', 'net_d_weight_clip', 'net_d_freeze', 'net_d_ema_decay'), 'train.'),
-    'net_d_skip_accuracy': 'train.',
-}
+HOMES = ADVERSARY_HOMES
 NEEDED = ('network_d', 'gan_opt')
 NAME = re.compile(r'[A-Za-z]\w*')
 
@@ -123,8 +117,8 @@ class AdversaryBuilder:
     def build(self):
         """The adversary."""
         net = self._network()
-        loss = self._loss_of('gan_opt', 'GAN loss', _plays_a_game)
-        matching = self._loss_of('feature_matching_opt', 'loss of feature maps', _compares_maps)
+        loss = self._loss_of('gan_opt', 'GAN loss', is_gan_loss)
+        matching = self._loss_of('feature_matching_opt', 'loss of feature maps', compares_maps)
         if matching and not _gives_features(net):
             raise OptionError(
                 f'{self.options.where("feature_matching_opt")}: {type(net).__name__} has no features() to match; '
@@ -239,11 +233,8 @@ def _checked(entry, where, kind, is_fit):
     return entry
 
 
-def _plays_a_game(loss):
-    return hasattr(loss, 'd_loss') or 'is_disc' in call_parameters(loss)
-
-
-def _compares_maps(loss):
+def compares_maps(loss):
+    """Whether a loss compares feature maps of a discriminator."""
     return getattr(loss, 'compares_with', None) == 'maps'
 
 

@@ -168,7 +168,7 @@ class _LabelledLoss(AdversarialLoss):
 def is_gan_loss(entry):
     """Whether a registered loss class or function, or an instance, is a GAN loss: ours, or one with BasicSR's call."""
     cls = entry if inspect.isclass(entry) else type(entry)
-    if inspect.isfunction(entry) or issubclass(cls, AdversarialLoss):
+    if inspect.isfunction(entry) or hasattr(cls, 'd_loss'):
         return True
     return 'target_is_real' in inspect.signature(cls.forward).parameters
 

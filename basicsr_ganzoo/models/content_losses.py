@@ -6,7 +6,7 @@ from basicsr.losses.loss_util import get_refined_artifact_map
 from basicsr_ganzoo.config.build import call_parameters
 from basicsr_ganzoo.engine.speed_options import PerceptualNetwork
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.losses.adversarial import AdversarialLoss
+from basicsr_ganzoo.losses.adversarial import is_gan_loss
 from basicsr_ganzoo.regularizers.base import Regularizer
 
 LDL_WINDOW = 7  # side in pixels of the window in which LDL measures the variance of residuals (arXiv:2203.09195)
@@ -60,7 +60,7 @@ class ContentLosses:
         if name in TAKEN or name in [kind + suffix for kind in ('gan', 'fm', 'net_d') for suffix in suffixes]:
             raise OptionError(f'{where}: the log has another l_g_{name} or grad_{name}; call this loss otherwise')
         loss = self.model.build_loss(self.model.opt['train'][key], where)
-        return name, (loss, _target_of(loss, where))
+        return name, (loss, target_of(loss, where))
 
     def terms(self, sr):
         """Yield (name, losses) of ``sr`` (N, C, H, W): 0-dim tensors by their names in the log.
@@ -99,14 +99,14 @@ class ContentLosses:
         return get_refined_artifact_map(self.model.gt, sr.detach() if self.detach_ldl_map else sr, ema, LDL_WINDOW)
 
 
-def _target_of(loss, where):
+def target_of(loss, where):
     """What a loss compares the SR image with, the name of a picture of the model; None if with nothing.
 
     Raises:
         OptionError: it is no loss of a picture.
     """
     names, target = call_parameters(loss), getattr(loss, 'compares_with', 'gt')
-    unfit = isinstance(loss, (AdversarialLoss, Regularizer)) or 'target_is_real' in names
+    unfit = is_gan_loss(loss) or isinstance(loss, Regularizer)
     if unfit or not names or target not in ('gt', 'lq'):
         raise OptionError(
             f'{where}: {type(loss).__name__} does not compare the SR image with a picture; '

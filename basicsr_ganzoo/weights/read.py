@@ -1,5 +1,6 @@
 """Reading a file of weights, from a path or a URL, without running anything that is in it."""
 
+import os
 import re
 import warnings
 from http.client import HTTPException
@@ -23,7 +24,9 @@ def read_file(path):
     Raises:
         OptionError: no such file, no download, a damaged file, or one that wants to run code when it is loaded.
     """
-    file = fetch(str(path)) if urlparse(str(path)).scheme in ('http', 'https', 'file') else Path(path).expanduser()
+    file = (
+        fetch(str(path)) if urlparse(str(path)).scheme in ('http', 'https', 'file') else Path(os.path.expanduser(path))
+    )
     if not file.is_file():
         raise OptionError(f'{path} is no file; put it there, or correct the path')
     if file.suffix == '.safetensors':

@@ -2,6 +2,15 @@
 
 from basicsr_ganzoo.config.schema.export import json_schema, reference
 from basicsr_ganzoo.config.schema.judge import judge
-from basicsr_ganzoo.config.schema.top import Options
+from basicsr_ganzoo.config.schema.top import Options, Path
+from basicsr_ganzoo.config.schema.train import Adversary, Train
 
-__all__ = ['Options', 'json_schema', 'judge', 'reference']
+#: the keys of a discriminator, and the block in which each is in a file with one discriminator
+ADVERSARY_HOMES = {
+    name: home
+    for home, keys in {'': Options, 'path.': Path, 'train.': Train}.items()
+    for name in keys.model_fields
+    if name in Adversary.model_fields
+}
+
+__all__ = ['ADVERSARY_HOMES', 'Options', 'json_schema', 'judge', 'reference']

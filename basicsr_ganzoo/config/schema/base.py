@@ -31,6 +31,7 @@ class Keys(BaseModel):
 
     model_config = ConfigDict(extra='forbid', strict=True)
     words: ClassVar = 'a mapping, keys with values below it'
+    unknown: ClassVar = 'nobody reads this key'
     open_to: ClassVar = None  # a pattern of the names of further keys
 
     @classmethod
@@ -63,6 +64,12 @@ class Block(Keys):
     @classmethod
     def takes(cls, name):
         return True
+
+
+class Loss(Block):
+    """A loss."""
+
+    loss_weight: Number = Field(1, description='factor of the loss')
 
 
 def _document(child, is_required):
@@ -141,7 +148,7 @@ Side = Annotated[int, Ge(1), Le(16384), 'a whole number from 1 to 16384']
 Decay = Annotated[Number, Ge(0), Lt(1)]
 Probability = Annotated[Number, Ge(0), Le(1)]
 Range = Annotated[list[Number], Len(2, 2), '[low, high]']
-Shares = Annotated[list[Number], 'a list of numbers']
+Numbers = Annotated[list[Number], 'a list of numbers']
 File = Annotated[str, AfterValidator(_path), 'the path of a file']
 Folder = Annotated[str, AfterValidator(_path), 'the path of a folder']
 Folders = Annotated[Folder | list[Folder], 'the path of a folder or a list of them']

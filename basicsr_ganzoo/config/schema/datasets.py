@@ -10,7 +10,7 @@ from basicsr_ganzoo.config.schema.base import (
     Files,
     Folders,
     Keys,
-    Shares,
+    Numbers,
     Side,
     Size,
     SizeOrNone,
@@ -51,8 +51,8 @@ class Dataset(KernelDegradation, Block):
     crop_pad_size: Side = key(400, 'side of the crop that is degraded, at least gt_size', datasets=KERNELS[:1])
     use_hflip: bool = key(True, 'flip left and right at random', datasets=(*KERNELS, *PAIRED))
     use_rot: bool = key(None, 'flip up and down and transpose at random', datasets=(*KERNELS, *PAIRED))
-    mean: Shares = key(None, 'subtracted from each channel', datasets=NORMALISED)
-    std: Shares = key(None, 'by which each channel is divided', datasets=NORMALISED)
+    mean: Numbers = key(None, 'subtracted from each channel', datasets=NORMALISED)
+    std: Numbers = key(None, 'by which each channel is divided', datasets=NORMALISED)
     color: Literal['y'] = key(
         None, 'y takes the Y channel alone', datasets=('PairedImageDataset', 'SingleImageDataset')
     )
@@ -79,6 +79,7 @@ class Datasets(Keys):
     """`train`, and for validation `val`, `val_2`, ..."""
 
     model_config = ConfigDict(extra='allow')
+    unknown: ClassVar = 'training reads train, val, val_2, ... alone'
     open_to: ClassVar = '^val_'
     __pydantic_extra__: dict[str, Dataset]
 

@@ -9,10 +9,10 @@ from basicsr_ganzoo.config.schema.base import (
     REALESRGAN,
     REALESRNET,
     Keys,
+    Numbers,
     Preset,
     Probability,
     Range,
-    Shares,
     Side,
     Size,
     key,
@@ -34,7 +34,7 @@ class ModelDegradation(Keys):
     percep_gt_usm: bool = key(True, 'perceptual_opt compares with the sharpened GT', REALESRGAN)
     gan_gt_usm: bool = key(False, 'the discriminator sees the sharpened GT', REALESRGAN)
     gt_usm: bool = key(True, 'GT is sharpened, as the target and before the degradation', REALESRNET)
-    resize_prob: Shares = key(None, 'shares of enlarging, reducing and keeping the size, first stage', DEGRADING)
+    resize_prob: Numbers = key(None, 'shares of enlarging, reducing and keeping the size, first stage', DEGRADING)
     resize_range: Range = key(None, 'factors of the first resize', DEGRADING)
     gaussian_noise_prob: Probability = key(None, 'probability of Gaussian rather than Poisson noise', DEGRADING)
     noise_range: Range = key(None, 'sigma of the Gaussian noise in 1/255', DEGRADING)
@@ -42,7 +42,7 @@ class ModelDegradation(Keys):
     gray_noise_prob: Probability = key(None, 'probability that the noise is grey', DEGRADING)
     jpeg_range: Range = key(None, 'JPEG quality, from 0 to 100', DEGRADING)
     second_blur_prob: Probability = key(None, 'probability of a blur in the second stage', DEGRADING)
-    resize_prob2: Shares = key(None, 'as resize_prob, second stage', DEGRADING)
+    resize_prob2: Numbers = key(None, 'as resize_prob, second stage', DEGRADING)
     resize_range2: Range = key(None, 'as resize_range, second stage', DEGRADING)
     gaussian_noise_prob2: Probability = key(None, 'as gaussian_noise_prob, second stage', DEGRADING)
     noise_range2: Range = key(None, 'as noise_range, second stage', DEGRADING)
@@ -57,14 +57,14 @@ class KernelDegradation(Keys):
     degradation: Preset = key('real', 'preset for all numbers of the kernels', datasets=KERNELS[:1])
     blur_kernel_size: KernelSide = key(21, 'side to which kernels are padded', datasets=KERNELS)
     kernel_list: KernelKinds = key(None, 'kinds of kernels, first stage', datasets=KERNELS)
-    kernel_prob: Shares = key(None, 'one share for each entry of kernel_list', datasets=KERNELS)
+    kernel_prob: Numbers = key(None, 'one share for each entry of kernel_list', datasets=KERNELS)
     sinc_prob: Probability = key(None, 'probability of a sinc kernel', datasets=KERNELS)
     blur_sigma: Range = key(None, 'sigma of the blur in pixels', datasets=KERNELS)
     betag_range: Range = key(None, 'shape of generalized Gaussian kernels', datasets=KERNELS)
     betap_range: Range = key(None, 'shape of plateau kernels', datasets=KERNELS)
     blur_kernel_size2: KernelSide = key(21, 'as blur_kernel_size, second stage', datasets=KERNELS)
     kernel_list2: KernelKinds = key(None, 'as kernel_list, second stage', datasets=KERNELS)
-    kernel_prob2: Shares = key(None, 'as kernel_prob, second stage', datasets=KERNELS)
+    kernel_prob2: Numbers = key(None, 'as kernel_prob, second stage', datasets=KERNELS)
     sinc_prob2: Probability = key(None, 'as sinc_prob, second stage', datasets=KERNELS)
     blur_sigma2: Range = key(None, 'as blur_sigma, second stage', datasets=KERNELS)
     betag_range2: Range = key(None, 'as betag_range, second stage', datasets=KERNELS)

@@ -7,7 +7,7 @@ from basicsr_ganzoo.config.schema.datasets import Dataset
 from basicsr_ganzoo.config.schema.degradation import KernelDegradation, ModelDegradation
 from basicsr_ganzoo.config.schema.judge import hints, wanted
 from basicsr_ganzoo.config.schema.top import Best, Distributed, Logger, Metric, Options, Path, Validation, Wandb
-from basicsr_ganzoo.config.schema.train import Adversary, Compile, DiscriminatorKeys, Health, Train
+from basicsr_ganzoo.config.schema.train import Adversary, Compile, DiscriminatorKeys, Health, Scheduler, Train
 
 INTRODUCTION = """\
 # Options
@@ -25,6 +25,7 @@ SECTIONS = {
     '`datasets.train`: blur kernels': (KernelDegradation, None),
     '`train`': (Train, DiscriminatorKeys),
     '`train`: the discriminator': (DiscriminatorKeys, None),
+    '`train.scheduler`': (Scheduler, None),
     '`train.health_opt`': (Health, None),
     '`train.compile`': (Compile, None),
     '`adversaries.NAME`, beside the keys of the discriminator above': (Adversary, DiscriminatorKeys),

@@ -23,7 +23,7 @@ def judge(opt):
     A key that is null counts as absent. Keys of a model or a data set that is not known are not judged by their names.
     """
     given = _without_nulls(opt)
-    found = [*_names(Options, given, (), given.get('model_type')), *_numbers_as_text(given, ())]
+    found = [*_names(Options, opt, (), given.get('model_type')), *_numbers_as_text(given, ())]
     for path, message in _values(given):
         if not any(finding.level == 'error' and is_below(dotted(path), finding.key) for finding in found):
             found.append(error(dotted(path), message))
@@ -42,7 +42,9 @@ def _names(cls, block, path, model):
         where, field = (*path, str(name)), cls.model_fields.get(name)
         if field is None and not cls.takes(str(name)):
             if model in MODELS or path[:1] == ('datasets',):
-                yield error(dotted(where), f'nobody reads this key{did_you_mean(name, cls.model_fields)}')
+                yield error(dotted(where), f'{cls.unknown}{did_you_mean(name, cls.model_fields)}')
+            continue
+        if value is None:
             continue
         needed = readers(field, 'models') if field else OURS if cls.__name__ == 'Train' else None
         if needed and model in MODELS and model not in needed:

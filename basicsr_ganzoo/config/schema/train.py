@@ -14,7 +14,9 @@ from basicsr_ganzoo.config.schema.base import (
     Decay,
     File,
     Keys,
+    Loss,
     NamedBlocks,
+    Numbers,
     Precision,
     Size,
     SizeOrNone,
@@ -27,11 +29,11 @@ from basicsr_ganzoo.config.types import Count, Number, Positive, Whole
 class DiscriminatorKeys(Keys):
     """How one discriminator trains."""
 
-    gan_opt: Block = key(None, 'GAN loss; its loss_weight is that of G', GANS)
+    gan_opt: Loss = key(None, 'GAN loss; its loss_weight is that of G', GANS)
     optim_d: Block = key(None, 'optimizer of D', GANS)
     d_reg_opt: NamedBlocks = key(None, 'regularizers of D by any name', OURS)
     views: Blocks = key(None, 'what D sees in place of the plain image, such as WaveletView', OURS)
-    feature_matching_opt: Block = key(None, "FeatureMatchingLoss, on D's feature maps", OURS)
+    feature_matching_opt: Loss = key(None, "FeatureMatchingLoss, on D's feature maps", OURS)
     gan_weight_opt: Block = key(None, 'GANWeightRamp or GANWeightTargetRho, a factor of the GAN weight', OURS)
     grad_clip_d: Positive = key(None, "norm to which D's gradient is clipped", OURS)
     net_d_weight_clip: Positive = key(None, "D's weights stay in [-x, x], as in WGAN", OURS)
@@ -46,7 +48,7 @@ class Adversary(DiscriminatorKeys):
     """One of several discriminators, with all that belongs to it."""
 
     network_d: Block = required('discriminator')
-    gan_opt: Block = required('GAN loss; its loss_weight is that of G')
+    gan_opt: Loss = required('GAN loss; its loss_weight is that of G')
     optim_d: Block = required('optimizer of D')
     pretrain_network_d: File = key(None, 'file or URL of weights that D starts from')
     param_key_d: str = key('params', 'key of the weights in that file')
@@ -71,23 +73,31 @@ class Compile(Keys):
     options: dict = key(None, "inductor's options, in place of mode")
 
 
+class Scheduler(Block):
+    """A scheduler of the learning rates."""
+
+    milestones: Numbers = key(None, 'of MultiStepLR: iterations at which lr is multiplied by gamma')
+    periods: Numbers = key(None, 'of CosineAnnealingRestartLR: iterations of each cosine')
+    restart_weights: Numbers = key([1], 'of CosineAnnealingRestartLR: factors of lr, one for each period')
+
+
 class Train(DiscriminatorKeys):
     """Losses, optimizers and the course of a training. Any other `NAME_opt` is a further loss of G."""
 
     model_config = ConfigDict(extra='allow')
     open_to: ClassVar = '_opt$'
-    __pydantic_extra__: dict[str, Block]
+    __pydantic_extra__: dict[str, Loss]
 
     total_iter: Count = required('iterations')
     warmup_iter: Annotated[Whole, 'a whole number, -1 for no warm-up'] = key(-1, 'iterations of a growing lr')
     optim_g: Block = required('optimizer of G, any of torch.optim but LBFGS and SparseAdam')
-    scheduler: Block = required('MultiStepLR or CosineAnnealingRestartLR')
+    scheduler: Scheduler = required('MultiStepLR or CosineAnnealingRestartLR')
     ema_decay: Decay = key(0, 'decay of the moving average of G, which is validated and saved as params_ema')
     net_d_iters: Size = key(1, 'G is updated in each n-th iteration, D in all', GANS)
     net_d_init_iters: SizeOrNone = key(0, 'D trains alone in the first n iterations', GANS)
-    pixel_opt: Block = key(None, 'loss of SR and GT, such as L1Loss')
+    pixel_opt: Loss = key(None, 'loss of SR and GT, such as L1Loss')
     perceptual_opt: Block = key(None, 'PerceptualLoss on features of VGG')
-    ldl_opt: Block = key(None, 'LDL, the loss of artifacts; needs ema_decay', GANS)
+    ldl_opt: Loss = key(None, 'LDL, the loss of artifacts; needs ema_decay', GANS)
     ldl_detach_map: bool = key(True, "LDL's map is a weight without a gradient; false as in BasicSR", OURS)
     grad_clip_g: Positive = key(None, "norm to which G's gradient is clipped", OURS)
     max_bad_steps: Size = key(10, 'steps in a row that are not finite, after which training stops', OURS)
