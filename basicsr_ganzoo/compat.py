@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import PurePath
 
-from basicsr_ganzoo.errors import PYPI_NAMES, DependencyError
+from basicsr_ganzoo.errors import PYPI_NAMES, DependencyError, missing_library
 
 FUNCTIONAL_TENSOR = 'torchvision.transforms.functional_tensor'
 
@@ -55,13 +55,16 @@ def import_basicsr():
     """Import and return BasicSR.
 
     Raises:
-        DependencyError: BasicSR, torch or torchvision is missing, or torch and torchvision are of different builds.
+        DependencyError: BasicSR, a package or a library that it needs is missing, or torch and torchvision are of
+            different builds.
     """
     try:
         return importlib.import_module('basicsr')
     except ModuleNotFoundError as error:
         raise DependencyError(_missing(error)) from error
     except (ImportError, OSError, RuntimeError) as error:
+        if missing_library(error):
+            raise DependencyError(missing_library(error)) from error
         if not re.search(r'torchvision::\w+|undefined symbol.*(c10|torch)', str(error)):
             raise
         raise DependencyError(
@@ -80,16 +83,14 @@ def ddp_that_leaves_buffers_alone():
 
 def _missing(error):
     name = error.name or ''
+    old = sys.version_info < (3, 13)
+    basicsr = '"basicsr>=1.4.2"' if old else 'my-basicsr==1.4.2'
     if name.startswith('basicsr.'):
         return (
             f'BasicSR is incomplete: it lacks {name}, as a clone does that was never installed; '
-            'run pip install -e . in the clone, or pip install "basicsr>=1.4.2"'
+            f'run pip install -e . in the clone, or pip install {basicsr}'
         )
     if name != 'basicsr':
         return f'BasicSR needs the package {name!r}, which is not installed; pip install {PYPI_NAMES.get(name, name)}'
-    if sys.version_info >= (3, 13):
-        return (
-            'BasicSR is not installed, and pip cannot build it on Python 3.13 or later; build its wheel with an older '
-            'Python and install that: python3.12 -m pip wheel --no-deps basicsr && pip install basicsr-*.whl'
-        )
-    return 'BasicSR is not installed; pip install "basicsr>=1.4.2"'
+    why = '' if old else ' (the same code; pip cannot build the package basicsr on Python 3.13 or later)'
+    return f'BasicSR is not installed; pip install {basicsr}{why}'

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -19,7 +20,8 @@ R1 = {'r1': {'type': 'R1Regularizer', 'loss_weight': 1.0, 'interval': 4}}
 def start(path, *flags, output='output.txt', **limits):
     """Start ``ganzoo train -opt PATH FLAGS`` beside PATH.
 
-    ``die_after`` an iteration it is gone without a word; it can write no file above ``largest_file`` bytes.
+    ``die_after`` an iteration it is gone without a word; it can write no file above ``largest_file`` bytes. It takes
+    a Ctrl-C whatever started the tests, unless it is to run ``in_background``, as a shell script starts a job.
     """
     (path.parent / output).write_text('')
     args = (path, flags, path.parent / output)
@@ -73,7 +75,8 @@ def wait_for(path, text, process):
     raise AssertionError(output_of(path))
 
 
-def _train(path, flags, output, die_after=None, largest_file=None, env=None):
+def _train(path, flags, output, die_after=None, largest_file=None, env=None, in_background=False):
+    signal.signal(signal.SIGINT, signal.SIG_IGN if in_background else signal.default_int_handler)
     os.chdir(path.parent)
     os.environ.update(env or {})
     output = os.open(output, os.O_WRONLY | os.O_TRUNC)

@@ -109,6 +109,35 @@ def write_option_file(folder, total_iter=4, **changes):
     return path
 
 
+def write_narrowed(path, folder):
+    """Write a shipped option file for small images, narrow networks and two iterations, each of which is saved.
+
+    G learns in the second one. Every other value stays as it was shipped. Returns the path.
+    """
+    opt = yaml.safe_load(path.read_text())
+    pictures = {f'dataroot_{kind}': str(folder / 'data' / kind) for kind in ('gt', 'lq')}
+    sizes = {'gt_size': 96, 'crop_pad_size': 96, 'queue_size': 2}
+    widths = {'num_feat': 4, 'num_block': 1, 'num_conv': 1, 'num_grow_ch': 4}
+    for block in opt['datasets'].values():
+        block.pop('meta_info', None)
+        block.update({key: pictures[key] for key in pictures if key in block}, num_worker_per_gpu=0)
+    opt['datasets']['train'].update(batch_size_per_gpu=2)
+    for block, smaller in ((opt, sizes), (opt['datasets']['train'], sizes)):
+        block.update({key: value for key, value in smaller.items() if key in block})
+    discriminators = [block['network_d'] for block in opt.get('adversaries', {}).values()]
+    for block in (opt['network_g'], opt.get('network_d', {}), *discriminators):
+        block.update({key: value for key, value in widths.items() if key in block})
+    opt['path'].update(pretrain_network_g=None, pretrain_network_d=None)
+    for key, most in (('net_d_init_iters', 1), ('net_d_iters', 2)):
+        opt['train'][key] = min(most, opt['train'].get(key, most))
+    opt['train'].update(total_iter=2)
+    opt['logger'].update(print_freq=1, save_checkpoint_freq=1)
+    write_pairs(folder / 'data', gt_size=96, scale=opt['scale'])
+    narrowed = folder / 'option.yml'
+    narrowed.write_text(yaml.safe_dump(opt, sort_keys=False))
+    return narrowed
+
+
 def run_python(*args, cwd, timeout=300, **kwargs):
     """Run ``python ARGS`` in a fresh process; returns the finished process with its text output."""
     return subprocess.run(

@@ -1,10 +1,12 @@
 """Makes BasicSR importable for all test modules, whatever they import first, and runs code in fresh processes."""
 
+import importlib.util
 import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,8 +55,25 @@ def fresh_python(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope='session')
+def realesrgan():
+    """The folder of Real-ESRGAN's package, which requires ``basicsr`` by name; pip cannot build that on Python 3.13."""
+    spec = importlib.util.find_spec('realesrgan')
+    if spec is None and sys.version_info >= (3, 13):
+        pytest.skip('realesrgan is not installed; pip install --no-deps realesrgan')
+    return Path(spec.origin).parent
+
+
 @pytest.fixture
 def vgg19_without_weights(monkeypatch):
     """The perceptual network as BasicSR builds it, but with random weights: they weigh nothing and are no download."""
     features = vgg.vgg19().features
     monkeypatch.setattr(vgg, 'vgg19', lambda pretrained: type('VGG19', (), {'features': features}))
+
+
+@pytest.fixture
+def narrow_vgg19(monkeypatch):
+    """The perceptual network with its layers, but with 4 channels and random weights: no download, and no wait."""
+    layers = [4 if isinstance(width, int) else width for width in vgg.cfgs['E']]
+    features = vgg.make_layers(layers)
+    monkeypatch.setattr(vgg, 'vgg19', lambda pretrained: SimpleNamespace(features=features))

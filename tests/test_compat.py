@@ -3,15 +3,19 @@
 import importlib
 import importlib.machinery
 import multiprocessing
+import os
 import sys
+from pathlib import Path
 
 import pytest
+from _training import run_python
 from torchvision.transforms import functional
 
 from basicsr_ganzoo import compat
 from basicsr_ganzoo.compat import FUNCTIONAL_TENSOR
 from basicsr_ganzoo.errors import DependencyError
 
+ROOT = Path(__file__).parents[1]
 COUNT_FINDERS = "sum(type(finder).__name__ == '_FunctionalTensorFinder' for finder in sys.meta_path)"
 
 
@@ -64,8 +68,8 @@ def test_finder_is_not_asked_where_torchvision_has_the_module(fresh_python, tmp_
 import sys, torchvision.transforms
 torchvision.transforms.__path__.append({str(tmp_path)!r})
 import basicsr_ganzoo
-from basicsr.data import degradations
-print(degradations.rgb_to_grayscale(None), sys.modules[{FUNCTIONAL_TENSOR!r}].__file__)
+from {FUNCTIONAL_TENSOR} import rgb_to_grayscale
+print(rgb_to_grayscale(None), sys.modules[{FUNCTIONAL_TENSOR!r}].__file__)
 """
     done = fresh_python(code)
     assert done.stdout.split('\n')[0] == f'of torchvision {tmp_path / "functional_tensor.py"}', done.stderr
@@ -121,7 +125,8 @@ def test_torchvision_of_another_build_is_named_with_the_command_that_mends_it(er
     [
         RuntimeError('CUDA error: out of memory'),
         ImportError("cannot import name 'trapz' from 'numpy'"),
-        OSError('/x/libGL.so.1: cannot open shared object file'),
+        OSError('/x/libcudart.so.13: cannot open shared object file: No such file or directory'),
+        ImportError('libcudnn.so.9: cannot open shared object file: No such file or directory'),
         ImportError('/x/cv2.so: undefined symbol: png_set_longjmp_fn'),
         ValueError('numpy.dtype size changed'),
     ],
@@ -138,8 +143,8 @@ def test_other_errors_at_the_import_of_basicsr_pass_through_unchanged(error, bas
     ('version', 'command'),
     [
         ((3, 12, 1), 'pip install "basicsr>=1.4.2"'),
-        ((3, 13, 0), 'python3.12 -m pip wheel --no-deps basicsr && pip install basicsr-'),
-        ((3, 14, 0), 'python3.12 -m pip wheel --no-deps basicsr && pip install basicsr-'),
+        ((3, 13, 0), 'pip install my-basicsr==1.4.2 '),
+        ((3, 14, 0), 'pip install my-basicsr==1.4.2 '),
     ],
 )
 def test_missing_basicsr_is_named_with_the_command_that_mends_it(version, command, basicsr_raises, monkeypatch):
@@ -194,6 +199,56 @@ def test_import_of_the_package_with_a_mismatched_torchvision_says_how_to_mend_it
     last = done.stderr.splitlines()[-1]
     assert 'DependencyError: torchvision cannot work with the installed torch' in last
     assert 'pip install --force-reinstall torch torchvision' in last
+
+
+OPENCV_LIBRARIES = ('libGL.so.1', 'libgthread-2.0.so.0', 'libglib-2.0.so.0', 'libxcb.so.1', 'libX11.so.6')
+
+
+@pytest.fixture
+def opencv_without(tmp_path):
+    """Call with a library for a folder whose ``cv2`` is as on a machine that lacks it."""
+
+    def make(library):
+        sentence = f'{library}: cannot open shared object file: No such file or directory'
+        (tmp_path / 'cv2.py').write_text(f'raise ImportError({sentence!r})\n')
+        return tmp_path
+
+    return make
+
+
+@pytest.mark.parametrize('library', OPENCV_LIBRARIES)
+def test_a_library_that_opencv_lacks_is_named_with_the_commands_that_mend_it(library, basicsr_raises):
+    basicsr_raises(ImportError(f'{library}: cannot open shared object file: No such file or directory', name='cv2'))
+    with pytest.raises(DependencyError) as caught:
+        compat.import_basicsr()
+    for part in (f'lacks {library};', 'opencv-python-headless', 'apt-get install libgl1 libglib2.0-0'):
+        assert part in str(caught.value)
+
+
+def test_import_of_the_package_without_libgl_says_how_to_mend_it(fresh_python, opencv_without):
+    done = fresh_python('import basicsr_ganzoo', opencv_without('libGL.so.1'))
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert 'DependencyError: OpenCV (cv2) cannot be imported, because this machine lacks libGL.so.1;' in last
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        ('basicsr_ganzoo', 'check', '-opt', 'gan_x4'),
+        ('basicsr_ganzoo', 'train', '-opt', 'gan_x4'),
+        ('basicsr_ganzoo', 'upscale', '-m', 'a.pth', '-i', 'b', '-o', 'c'),
+        ('basicsr_ganzoo', 'demo'),
+        ('basicsr_ganzoo.train', '-opt', 'gan_x4'),
+    ],
+    ids=' '.join,
+)
+def test_a_command_without_libgl_is_one_sentence(command, opencv_without, tmp_path, monkeypatch):
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(opencv_without('libGL.so.1')), str(ROOT)]))
+    done = run_python('-m', *command, cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('error: OpenCV (cv2) cannot be imported, because this machine lacks libGL.so.1;')
 
 
 # ------------------------------------------------------------------ started as a command

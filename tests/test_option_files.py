@@ -345,6 +345,24 @@ def test_the_header_says_what_how_and_from_where(path):
     assert max(map(len, path.read_text().splitlines())) <= 120
 
 
+#: keys that BasicSR's train.py does not read, or, as num_gpu, in a way of its own
+ONLY_OURS = ('num_gpu', 'logger.keep_last', 'imports', 'path.experiments_root')
+
+
+@pytest.mark.parametrize('path', sorted((OPTIONS / 'train').rglob('*.yml')), ids=lambda path: path.stem)
+def test_the_header_names_the_keys_that_only_our_own_training_honours(path):
+    line, keys = path.read_text().splitlines()[3], dict(leaves(yaml.safe_load(path.read_text())))
+    scripts = "BasicSR's and Real-ESRGAN's" if keys['model_type'].startswith('RealESR') else "BasicSR's"
+    assert line.startswith(f'# Also runs under {scripts} train.py (`ganzoo run`)')
+    assert [key for key in ONLY_OURS if key in keys and key not in line] == []
+
+
+@pytest.mark.parametrize('path', sorted(OPTIONS.rglob('*.yml')), ids=lambda path: path.stem)
+def test_a_ratio_is_a_number_because_basicsr_calculates_with_it(path):
+    train = yaml.safe_load(path.read_text())['datasets']['train']
+    assert type(train.get('dataset_enlarge_ratio', 1)) in (int, float)
+
+
 @pytest.mark.parametrize('path', sorted(OPTIONS.rglob('*.yml')), ids=lambda path: path.stem)
 def test_no_number_of_a_file_is_text_and_no_key_comes_twice(path):
     text = path.read_text()

@@ -1,4 +1,4 @@
-"""What ``ganzoo list`` and ``ganzoo show`` say about an entry of the registries."""
+"""What ``ganzoo list`` and ``ganzoo show`` print about a registered entry."""
 
 import inspect
 import re
@@ -35,7 +35,7 @@ def find(name):
     """
     known = {entry_name: (kind, entry) for kind in KINDS for entry_name, entry in entries(kind).items()}
     if name not in known:
-        raise OptionError(f'nothing is called {name!r}{did_you_mean(name, known)}; `ganzoo list` names everything')
+        raise OptionError(f'nothing is called {name!r}{did_you_mean(name, known)}; `ganzoo list` lists everything')
     return known[name]
 
 

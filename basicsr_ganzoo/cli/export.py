@@ -1,4 +1,4 @@
-"""Write a trained generator for others: its averaged weights alone, and as ONNX; it is recognised from the file."""
+"""Export a trained generator: its averaged weights alone, and as ONNX; its architecture is recognised from the file."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ SLIM = ('.pth', '.safetensors')
 
 
 def add_arguments(parser):
-    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='generator: net_g_*.pth, or any that upscale takes')
+    parser.add_argument(
+        'checkpoint', metavar='CHECKPOINT', help='generator: net_g_*.pth, or any file that upscale accepts'
+    )
     parser.add_argument('-o', dest='out', type=Path, metavar='OUT', help='a file .pth, .safetensors or .onnx')
     parser.add_argument('--onnx', action='store_true', help='also write ONNX, with free batch, height and width')
 
@@ -27,11 +29,11 @@ def run(args):
             _write_onnx(model, target)
         else:
             export.write_slim(weights, key.split('.')[-1] if key.startswith('params') else 'params', target)
-            print(f'{target} ({_megabytes(target)}): ganzoo upscale -m {target} -i PICTURES -o FOLDER')
+            print(f'{target} ({_megabytes(target)}): ganzoo upscale -m {target} -i IMAGES -o FOLDER')
 
 
 def _targets(source, out, with_onnx):
-    """What to write, by suffix."""
+    """The files to write, by suffix."""
     from basicsr_ganzoo.errors import OptionError
 
     if out.suffix not in (*SLIM, '.onnx'):
@@ -41,14 +43,14 @@ def _targets(source, out, with_onnx):
         targets['.onnx'] = out.with_suffix('.onnx')
     for target in targets.values():
         if target.resolve() == source.resolve():
-            raise OptionError(f'-o {target} is the checkpoint itself, which would be written over; give another name')
+            raise OptionError(f'-o {target} is the checkpoint itself, which would be overwritten; give another name')
         if target.is_dir():
             raise OptionError(f'-o {target} is a folder; give the name of a file')
     return targets
 
 
 def _load(source):
-    """The generator on the CPU, whatever the file has been trained on."""
+    """The generator on the CPU, on whatever device it was trained."""
     from basicsr_ganzoo.inference.upscale import load_generator
 
     return load_generator(str(source))
@@ -65,7 +67,7 @@ def _write_onnx(model, target):
     of = f'; height and width in multiples of {multiple}' if multiple > 1 else ''
     print(
         f'{target} ({_megabytes(target)}): input and output (batch, channels, height, width), RGB in 0..1{of}; '
-        f'onnxruntime differs from torch by {difference:.1g} at most on parts of a photograph'
+        f'onnxruntime differs from torch by at most {difference:.1g} on crops of a photograph'
     )
 
 

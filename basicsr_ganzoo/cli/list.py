@@ -1,4 +1,4 @@
-"""Print what the zoo has: discriminators, losses, regularizers, views, models and more."""
+"""List what this package registers: discriminators, losses, regularizers, views, models and more."""
 
 import json
 
@@ -49,6 +49,6 @@ def _print_tables(found):
         console.print(table)
     if 'archs' in found:
         console.print(
-            'sees: side of the square that one logit, of the coarsest map, depends on. '
-            'GFLOPs: one forward pass of one picture, a multiply-add counted as two.'
+            'sees: side in pixels of the receptive field of one logit, of the coarsest map. '
+            'GFLOPs: one forward pass of one image; a multiply-add counts as two.'
         )

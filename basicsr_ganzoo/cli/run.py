@@ -1,4 +1,4 @@
-"""Run any train script of the BasicSR family, unmodified, with the zoo registered.
+"""Run any train script of the BasicSR family, unmodified, with everything of this package registered.
 
 ganzoo run basicsr/train.py -opt FILE; ganzoo run -m basicsr.train -opt FILE; and with several GPUs
 torchrun --nproc_per_node N -m basicsr_ganzoo run SCRIPT.py ARGS.
@@ -29,7 +29,7 @@ def run(args):
         raise OptionError('give a script, or -m and a module: ganzoo run SCRIPT.py ARGS')
     if not args.module and not Path(command[0]).is_file():
         raise OptionError(f'there is no script {command[0]}; for a module write: ganzoo run -m {command[0]}')
-    # What Python itself would put first, so that the script's own clone of BasicSR is the one that gets the zoo.
+    # What Python itself would put first, so that the entries are registered in the script's own clone of BasicSR.
     sys.path[0] = os.getcwd() if args.module else str(Path(command[0]).resolve().parent)
     sys.argv = command
     registry.import_submodules()

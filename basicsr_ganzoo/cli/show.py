@@ -1,6 +1,6 @@
 """Explain one entry: its arguments, its documentation, a block to paste into an option file, its cost.
 
-ganzoo show degradation -opt FILE --image PICTURE writes a sheet of the low-quality pictures that FILE trains on.
+ganzoo show degradation -opt FILE --image IMAGE writes a sheet of the low-quality images that FILE trains on.
 """
 
 import argparse
@@ -20,10 +20,12 @@ def add_arguments(parser):
     parser.add_argument('name', help='registered name, such as UNetSNDiscriminator, or: degradation')
     parser.add_argument('--size', type=_size, default=(256, 256), metavar='N or HxW', help='image size for the cost')
     sheet = parser.add_argument_group('the sheet of ganzoo show degradation')
-    sheet.add_argument('-opt', metavar='FILE', help='option file with the numbers of the degradation')
-    sheet.add_argument('--image', metavar='PICTURE', help='the picture to degrade')
+    sheet.add_argument('-opt', metavar='FILE', help='option file with the settings of the degradation')
+    sheet.add_argument('--image', metavar='IMAGE', help='the image to degrade')
     sheet.add_argument('--out', default='degradation.png', metavar='PNG', help='default: %(default)s')
-    sheet.add_argument('--count', type=int, default=8, metavar='N', help='low-quality pictures; default: %(default)s')
+    sheet.add_argument(
+        '--count', type=int, default=8, metavar='N', help='number of low-quality images; default: %(default)s'
+    )
     sheet.add_argument('--seed', type=int, default=0, metavar='N', help='default: %(default)s')
 
 
@@ -49,7 +51,7 @@ def _show_degradation(args):
     from basicsr_ganzoo.errors import OptionError
 
     if not args.opt or not args.image:
-        raise OptionError('show degradation needs an option file and a picture: -opt FILE --image PICTURE')
+        raise OptionError('show degradation needs an option file and an image: -opt FILE --image IMAGE')
     from basicsr_ganzoo.degradations.sheet import write_sheet
 
     write_sheet(args.opt, args.image, args.out, args.count, args.seed)
@@ -100,7 +102,7 @@ def _key_path(kind, name, entry):
 
 
 def _metric_block(name, entry):
-    """A metric that a perceptual distance is, of which the lower is the better, under its short name."""
+    """The block of a perceptual distance, for which lower is better, under its short name."""
     parameters = inspect.signature(entry).parameters.values()
     options = {p.name: p.default for p in parameters if p.default is not p.empty}
     return {name.removeprefix('calculate_'): {'type': name, **options, 'better': 'lower'}}
@@ -146,7 +148,7 @@ def _print_price(kind, entry, size):
     except ValueError as error:
         raise OptionError(f'--size: {error}') from error
     print(
-        f'Price, by FLOPs of the games of G and D, with UNetSNDiscriminator at {size[0]}x{size[1]}: {price:.2f}x',
+        f"FLOPs of the discriminator's part of a step, with UNetSNDiscriminator at {size[0]}x{size[1]}: {price:.2f}x",
         end='',
     )
     interval = getattr(part, 'interval', 1)

@@ -1,4 +1,4 @@
-"""Measure a generator on the validation sets of an option file, and save its pictures, by BasicSR's test pipeline.
+"""Evaluate a generator on the validation sets of an option file, and save its images, by BasicSR's test pipeline.
 
 The same as ``python -m basicsr_ganzoo.test``. Writes to ``results/`` under the current directory.
 """
@@ -12,7 +12,7 @@ from basicsr_ganzoo.errors import OptionError, report_mistakes
 
 
 def add_arguments(parser):
-    """The flags of BasicSR's test.py, and the file to measure."""
+    """The flags of BasicSR's test.py, and the generator to evaluate."""
     parser.add_argument('-opt', required=True, metavar='FILE', help='option file (YAML), for training or for testing')
     parser.add_argument('-m', dest='checkpoint', metavar='FILE', help='generator (default: path.pretrain_network_g)')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='as for torchrun')
@@ -50,11 +50,11 @@ def _check(opt, checkpoint):
     if missing:
         raise OptionError(f'the option file lacks {", ".join(missing)}')
     if not set(opt['datasets']) - {'train'}:
-        raise OptionError('the option file has no datasets.val or datasets.test to measure on')
+        raise OptionError('the option file has no datasets.val or datasets.test to evaluate on')
     if 'save_img' not in opt['val']:
         raise OptionError('the option file lacks val.save_img, true or false')
     if not checkpoint and not opt['path'].get('pretrain_network_g'):
-        raise OptionError('there is no generator to measure: give -m FILE, or path.pretrain_network_g')
+        raise OptionError('there is no generator to evaluate: give -m FILE, or path.pretrain_network_g')
 
 
 def main():

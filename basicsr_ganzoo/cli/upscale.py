@@ -1,4 +1,4 @@
-"""Upscale a picture, or a folder of pictures, with a trained generator; the network is recognised from the file."""
+"""Upscale an image, or a folder of images, with a trained generator; its architecture is recognised from the file."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ KEEPING = ('.png', '.tif', '.tiff')  # formats that keep alpha and 16 bits
 
 def add_arguments(parser):
     parser.add_argument('-m', dest='checkpoint', required=True, metavar='FILE', help='generator: .pth or .safetensors')
-    parser.add_argument('-i', dest='source', required=True, metavar='PATH', help='a picture, or a folder of pictures')
+    parser.add_argument('-i', dest='source', required=True, metavar='PATH', help='an image, or a folder of images')
     parser.add_argument('-o', dest='out', required=True, type=Path, metavar='PATH', help='a .png file, or a folder')
     parser.add_argument('--tile', type=int, default=0, metavar='N', help='side of LQ tiles in pixels; 0: no tiles')
-    parser.add_argument('--device', help='cpu, cuda, ... (default: cuda if there is one)')
+    parser.add_argument('--device', help='cpu, cuda, ... (default: cuda if available)')
 
 
 def run(args):
@@ -34,23 +34,23 @@ def run(args):
         _write(upscale.upscale_picture(model, picture, args.tile), target)
     if skipped:
         more = f' (and {len(skipped) - 1} more)' if len(skipped) > 1 else ''
-        raise OptionError(f'{skipped[0]}{more}; the others are done')
+        raise OptionError(f'{skipped[0]}{more}; the other images were upscaled')
 
 
 def _jobs(pictures, source, out):
-    """Pairs of source and target files. A single picture may be given a file name, a folder keeps its tree as PNG."""
+    """Pairs of source and target files. A single image may get a file name; a folder keeps its tree, as PNG."""
     from basicsr_ganzoo.errors import OptionError
 
     if source.is_file() and out.suffix and not out.is_dir():
         return [(source, _single(source, out))]
     if out.is_file():
         raise OptionError(f'-o {out} is a file, but {source} is a folder; give a folder')
-    # A folder inside the source may hold what an earlier run wrote.
+    # An output folder inside the source may hold the results of an earlier run.
     pictures = [pair for pair in pictures if out.resolve() == source.resolve() or not _is_below(pair[0], out)]
     targets = [out / relative.with_suffix('.png') for _, relative in pictures]
     for index, target in enumerate(targets):
         if target in targets[:index] or target.resolve() == pictures[index][0].resolve():
-            raise OptionError(f'-o {out}: {target} would be written over; give another folder, or rename a picture')
+            raise OptionError(f'-o {out}: {target} would be overwritten; give another folder')
     return [(picture, target) for (picture, _), target in zip(pictures, targets, strict=True)]
 
 
@@ -59,13 +59,13 @@ def _is_below(path, folder):
 
 
 def _single(source, out):
-    """The file for a single picture: one that keeps alpha and 16 bits, and is not the picture itself."""
+    """The output file for a single image: a format that keeps alpha and 16 bits, and not the input itself."""
     from basicsr_ganzoo.errors import OptionError
 
     if out.suffix.lower() not in KEEPING:
         raise OptionError(f'-o needs to be a folder or a file that ends with {", ".join(KEEPING)}, got {out}')
     if out.resolve() == source.resolve():
-        raise OptionError(f'-o {out} is the picture itself, which would be written over; give another name')
+        raise OptionError(f'-o {out} is the input image itself, which would be overwritten; give another name')
     return out
 
 

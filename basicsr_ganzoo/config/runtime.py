@@ -82,13 +82,13 @@ def usable_gpus(opt):
 
 
 def leave_auto_to_the_dataset(block):
-    """Take ``dataset_enlarge_ratio: auto`` out of ``block``, because BasicSR would calculate with it."""
+    """Remove ``dataset_enlarge_ratio: auto``, which BasicSR would divide by; folder datasets enlarge themselves."""
     if block.get('dataset_enlarge_ratio', 1) not in ('auto', None):
         return
     entry = dict(iter(DATASET_REGISTRY)).get(block['type'])
     if entry is not None and not getattr(entry, 'enlarges_itself', False):
         raise OptionError(
             f'datasets.train: {block["type"]} needs a number as dataset_enlarge_ratio; '
-            'auto is for GTFolderDataset and PairedFolderDataset'
+            'only GTFolderDataset and PairedFolderDataset enlarge themselves'
         )
     del block['dataset_enlarge_ratio']

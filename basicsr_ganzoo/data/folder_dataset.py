@@ -33,7 +33,7 @@ class FolderDataset(torch.utils.data.Dataset):
     A subclass sets ``items`` in its constructor and makes one sample of one item in ``sample``.
     """
 
-    OPTIONS = {'dataset_enlarge_ratio': 'auto', 'io_backend': None}
+    OPTIONS = {'dataset_enlarge_ratio': None, 'io_backend': None}
     enlarges_itself = True
     repeats = 1  # how often an item comes in an epoch
     seeds_itself = True  # our own training loop seeds each sample instead
@@ -58,9 +58,14 @@ class FolderDataset(torch.utils.data.Dataset):
     def enlarge(self):
         """Fix the length: for training ``items`` are repeated, unless there is a ratio for BasicSR's sampler."""
         ratio = self.opt['dataset_enlarge_ratio']
-        if ratio != 'auto' and not (isinstance(ratio, (int, float)) and ratio > 0):
+        if self.training and ratio == 'auto':  # our own training loop has removed it before
+            raise OptionError(
+                'dataset_enlarge_ratio: auto is text, and this training script calculates with it; '
+                'remove the key, which has the same effect'
+            )
+        if ratio not in (None, 'auto') and not (isinstance(ratio, (int, float)) and ratio > 0):
             raise OptionError(f'dataset_enlarge_ratio needs to be auto or a number above 0, got {ratio!r}')
-        if self.training and ratio == 'auto':
+        if self.training and ratio is None:
             batch = self.opt.get('batch_size_per_gpu', 1) * get_dist_info()[1]
             self.repeats = max(1, math.ceil(EPOCH_BATCHES * batch / len(self.items)))
         if self.repeats > 1:

@@ -35,7 +35,7 @@ class GTFolderDataset(FolderDataset):
         use_hflip, use_rot: flip left and right; flip up and down and turn by 90 degrees.
         degradation: a preset for the kernels: mild, medium or real. The keys of Real-ESRGAN's option files
             (blur_sigma, kernel_prob, sinc_prob, ...) go over it.
-        dataset_enlarge_ratio: how often a picture comes in an epoch; auto gives an epoch 300 batches or more.
+        dataset_enlarge_ratio: how often a picture comes in an epoch. Without this key an epoch has 300 batches or more.
         io_backend: BasicSR's mapping with a type: disk, lmdb or memcached. Without it, disk, or lmdb for .lmdb folders.
     """
 

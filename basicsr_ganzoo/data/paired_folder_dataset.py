@@ -31,7 +31,7 @@ class PairedFolderDataset(FolderDataset):
             two folders, or only GT's path.
         gt_size: side in pixels of GT's training crop, a multiple of scale.
         use_hflip, use_rot: flip left and right; flip up and down and turn by 90 degrees.
-        dataset_enlarge_ratio: how often a picture comes in an epoch; auto gives an epoch 300 batches or more.
+        dataset_enlarge_ratio: how often a picture comes in an epoch. Without this key an epoch has 300 batches or more.
         io_backend: BasicSR's mapping with a type: disk, lmdb or memcached. Without it, disk, or lmdb for .lmdb folders.
     """
 

@@ -12,6 +12,8 @@ SAME = 2.0  # seconds
 class StopRequest:
     """Notes SIGINT (Ctrl-C) and SIGTERM while it is entered; a second Ctrl-C stops at once.
 
+    A signal that is ignored stays so, as SIGINT is in what a shell script starts in the background.
+
     Args:
         forwarded: a launcher may hand on signals, so that one comes twice.
     """
@@ -23,6 +25,8 @@ class StopRequest:
 
     def __enter__(self):
         for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue
             try:
                 self._before[number] = signal.signal(number, self._note)
             except ValueError:  # not the main thread, which has the signals

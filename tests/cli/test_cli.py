@@ -98,7 +98,7 @@ def test_list_of_one_kind_shows_no_other(capsys):
 def test_show_prints_a_block_that_builds(kind, name, capsys):
     code, out, _ = ganzoo(capsys, 'show', name)
     assert code == 0
-    block = yaml.safe_load(out.split('In an option file:\n')[1].split('\nWith its defaults')[0].split('\nPrice')[0])
+    block = yaml.safe_load(out.split('In an option file:\n')[1].split('\nWith its defaults')[0].split('\nFLOPs of')[0])
     if kind == 'models':
         assert block == {'model_type': name}
     elif kind == 'data':  # built, with pictures, in test_data.py
@@ -118,7 +118,7 @@ def test_show_prints_a_block_that_builds(kind, name, capsys):
         assert type(build(ARCH_REGISTRY, view, 'train.views')).__name__ == name
     else:
         (key,) = block['train']
-        assert key == {'losses': 'gan_opt', 'gan_weights': 'gan_weight_opt'}.get(kind, OWN_KEYS.get(name))
+        assert key == OWN_KEYS.get(name, {'losses': 'gan_opt', 'gan_weights': 'gan_weight_opt'}.get(kind))
         assert build(LOSS_REGISTRY, block['train'][key], f'train.{key}') is not None
 
 

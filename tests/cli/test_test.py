@@ -45,7 +45,7 @@ def test_the_number_is_that_of_the_saved_pictures(as_flag, checkpoint, tmp_path,
 @pytest.mark.parametrize(
     ('changes', 'expected'),
     [
-        ({}, 'no generator to measure'),
+        ({}, 'no generator to evaluate'),
         ({'path__pretrain_network_g': 'nowhere.pth'}, 'nowhere.pth'),
         ({'datasets__val': None}, 'no datasets.val'),
         ({'val': None}, 'lacks val'),

@@ -10,7 +10,7 @@ from basicsr.archs.srvgg_arch import SRVGGNetCompact
 from PIL import Image, ImageOps
 
 from basicsr_ganzoo.cli import main
-from basicsr_ganzoo.inference.upscale import load_generator, upscale_tensor
+from basicsr_ganzoo.inference import upscale as inference
 
 SCALE = 4
 
@@ -36,7 +36,7 @@ def upscale(capsys, *args):
     return stopped.value.code or 0, captured.out, captured.err
 
 
-def test_a_picture_becomes_what_the_network_makes_of_it(checkpoint, tmp_path, capsys):
+def test_the_result_is_the_output_of_the_network(checkpoint, tmp_path, capsys):
     path, net = checkpoint
     image = picture(20, 31, 3)
     cv2.imwrite(str(tmp_path / 'in.png'), image)
@@ -51,7 +51,7 @@ def test_a_picture_becomes_what_the_network_makes_of_it(checkpoint, tmp_path, ca
 def test_rrdb_is_recognised_too(tmp_path):
     net = RRDBNet(3, 3, scale=SCALE, num_feat=8, num_block=1, num_grow_ch=32)
     torch.save({'params_ema': net.state_dict()}, tmp_path / 'net_g.pth')
-    assert load_generator(tmp_path / 'net_g.pth').scale == SCALE
+    assert inference.load_generator(tmp_path / 'net_g.pth').scale == SCALE
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_rrdb_is_recognised_too(tmp_path):
 )
 def test_generators_of_the_option_files_that_spandrel_does_not_know_work_too(net, scale, tmp_path, capsys):
     torch.save({'params': net.state_dict()}, tmp_path / 'net_g.pth')
-    model = load_generator(tmp_path / 'net_g.pth')
+    model = inference.load_generator(tmp_path / 'net_g.pth')
     image = torch.rand(1, 3, 16, 12, generator=torch.Generator().manual_seed(0))
     assert model.scale == scale
-    assert torch.equal(upscale_tensor(model, image), net.eval()(image).detach())
+    assert torch.equal(inference.upscale_tensor(model, image), net.eval()(image).detach())
     cv2.imwrite(str(tmp_path / 'in.png'), picture(13, 9, 3))
     args = ('-m', tmp_path / 'net_g.pth', '-i', tmp_path / 'in.png', '-o', tmp_path / 'out.png', '--tile', 5)
     assert upscale(capsys, *args)[0] == 0
@@ -73,10 +73,10 @@ def test_generators_of_the_option_files_that_spandrel_does_not_know_work_too(net
 
 
 @pytest.mark.parametrize('tile', [7, 16, 40, 100])
-def test_tiles_make_the_same_picture_as_the_whole(checkpoint, tile):
-    model = load_generator(checkpoint[0])
+def test_tiles_give_the_same_result_as_the_whole_image(checkpoint, tile):
+    model = inference.load_generator(checkpoint[0])
     image = torch.rand(1, 3, 61, 50, generator=torch.Generator().manual_seed(0))
-    whole, tiled = upscale_tensor(model, image), upscale_tensor(model, image, tile)
+    whole, tiled = inference.upscale_tensor(model, image), inference.upscale_tensor(model, image, tile)
     assert tiled.shape == (1, 3, 61 * SCALE, 50 * SCALE)
     torch.testing.assert_close(tiled, whole, rtol=1e-4, atol=1e-5)
 
@@ -94,9 +94,9 @@ def test_bits_and_channels_are_kept(checkpoint, dtype, channels, tmp_path, capsy
 
 
 def test_16_bits_are_not_rounded_to_8(checkpoint):
-    model = load_generator(checkpoint[0])
+    model = inference.load_generator(checkpoint[0])
     image = picture(12, 9, 3, dtype=np.uint16)
-    assert len(np.unique(upscale.upscale_picture(model, image) % 257)) > 100
+    assert len(np.unique(inference.upscale_picture(model, image) % 257)) > 100
 
 
 def test_a_folder_keeps_its_tree(checkpoint, tmp_path, capsys):
@@ -110,7 +110,7 @@ def test_a_folder_keeps_its_tree(checkpoint, tmp_path, capsys):
     assert written == {'a.png', 'below/b.png', 'below/with space é.png'}
 
 
-def test_a_broken_picture_is_named_and_the_others_are_done(checkpoint, tmp_path, capsys):
+def test_a_broken_image_is_named_and_the_others_are_upscaled(checkpoint, tmp_path, capsys):
     (tmp_path / 'in').mkdir()
     (tmp_path / 'in/a.png').write_bytes(b'no picture')
     (tmp_path / 'in/b.png').write_bytes(b'')
@@ -123,23 +123,23 @@ def test_a_broken_picture_is_named_and_the_others_are_done(checkpoint, tmp_path,
 
 
 @pytest.mark.parametrize('turn', range(1, 9))
-def test_a_picture_comes_out_upright_as_its_exif_data_say(turn, tmp_path):
+def test_exif_orientation_is_applied(turn, tmp_path):
     stored = Image.fromarray(picture(8, 12, 3))
     exif = stored.getexif()
     exif[0x0112] = turn
     stored.save(tmp_path / 'a.png', exif=exif)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / 'a.png')))
-    assert np.array_equal(upscale.read_picture(tmp_path / 'a.png')[..., ::-1], upright)
+    assert np.array_equal(inference.read_picture(tmp_path / 'a.png')[..., ::-1], upright)
 
 
-def test_half_a_picture_and_a_folder_with_the_name_of_one_are_no_pictures(checkpoint, tmp_path, capsys):
+def test_a_truncated_image_and_a_folder_with_an_image_name_are_refused(checkpoint, tmp_path, capsys):
     (tmp_path / 'in/folder.png').mkdir(parents=True)
     whole = cv2.imencode('.png', picture(40, 40, 3))[1].tobytes()
     (tmp_path / 'in/whole.png').write_bytes(whole)
     (tmp_path / 'in/half.png').write_bytes(whole[: len(whole) // 2])
     code, _, err = upscale(capsys, '-m', checkpoint[0], '-i', tmp_path / 'in', '-o', tmp_path / 'out')
     assert code == 1
-    assert 'half.png cannot be read as a whole picture of 8 or 16 bits; the others are done' in err
+    assert 'half.png cannot be read as a whole picture of 8 or 16 bits; the other images were upscaled' in err
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['whole.png']
 
 
@@ -150,8 +150,8 @@ def test_what_an_earlier_run_wrote_into_the_source_is_left_alone(checkpoint, tmp
     assert sorted(path.name for path in tmp_path.rglob('*.png')) == ['a.png', 'a.png']
 
 
-@pytest.mark.parametrize(('out', 'expected'), [('in.png', 'is the picture itself'), ('out.jpg', 'ends with .png')])
-def test_a_single_picture_is_neither_written_over_nor_robbed_of_bits(out, expected, checkpoint, tmp_path, capsys):
+@pytest.mark.parametrize(('out', 'expected'), [('in.png', 'is the input image itself'), ('out.jpg', 'ends with .png')])
+def test_a_single_picture_is_not_overwritten_and_keeps_its_bits(out, expected, checkpoint, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / 'in.png'), picture(8, 8, 3, dtype=np.uint16))
     before = (tmp_path / 'in.png').read_bytes()
     code, _, err = upscale(capsys, '-m', checkpoint[0], '-i', tmp_path / 'in.png', '-o', tmp_path / out)
@@ -180,7 +180,7 @@ def discriminator(folder):
         (lambda folder: {'-m': discriminator(folder)}, 'net_d.pth is no generator but the discriminator UNetSN'),
         (lambda folder: {'-i': folder / 'nowhere'}, 'nowhere'),
         (lambda folder: {'-i': folder / 'empty'}, 'holds no pictures'),
-        (lambda folder: {'-o': folder / 'in'}, 'written over'),
+        (lambda folder: {'-o': folder / 'in'}, 'overwritten'),
         (lambda folder: {'-o': folder / 'in/a.png'}, 'is a file'),
         (lambda folder: {'--tile': -1}, '--tile needs to be 0 or more'),
         (lambda folder: {'--device': 'nonsense'}, '--device nonsense'),

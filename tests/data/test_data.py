@@ -106,6 +106,7 @@ def test_show_prints_a_train_block_that_builds(name, tmp_path, monkeypatch, caps
     with pytest.raises(SystemExit):
         main(['show', name])
     block = yaml.safe_load(capsys.readouterr().out.split('In an option file:\n')[1])['datasets']['train']
+    assert 'dataset_enlarge_ratio' not in block  # any training script gets the default of the dataset
     for index in range(2):
         write_pair(tmp_path / 'datasets/train', f'{index}.png', size=(256, 256))
     monkeypatch.chdir(tmp_path)
@@ -516,7 +517,7 @@ def test_for_validation_pictures_stay_whole_and_a_rest_of_gt_is_cut_off(tmp_path
     [
         (3, {}, EPOCH_BATCHES),
         (3, {'batch_size_per_gpu': 8}, 8 * EPOCH_BATCHES),
-        (7, {'dataset_enlarge_ratio': 'auto'}, 7 * -(-EPOCH_BATCHES // 7)),
+        (7, {}, 7 * -(-EPOCH_BATCHES // 7)),
         (3, {'dataset_enlarge_ratio': None}, EPOCH_BATCHES),
         (3, {'dataset_enlarge_ratio': 1}, 3),
         (3, {'dataset_enlarge_ratio': 50}, 3),
@@ -702,6 +703,12 @@ MISTAKES = {  # dataset, files, options, what the message says
     'unknown backend': (GT, one_pair, {'io_backend': {'type': 'dsik'}}, 'did you mean disk'),
     'lmdb without .lmdb': (GT, one_pair, {'io_backend': {'type': 'lmdb'}}, 'io_backend of type lmdb'),
     'ratio as a word': (GT, one_pair, {'dataset_enlarge_ratio': 'atuo'}, 'dataset_enlarge_ratio needs to be auto or'),
+    'auto outside of our loop': (
+        GT,
+        one_pair,
+        {'dataset_enlarge_ratio': 'auto'},
+        'auto is text, and this training script',
+    ),
     'no scale': (PAIRED, one_pair, {'scale': None}, 'scale is missing at the top'),
     'no dataroot_lq': (PAIRED, one_pair, {'dataroot_lq': None}, 'needs the option dataroot_lq'),
     'no multiple of scale': (PAIRED, one_pair, {'gt_size': 30}, 'no multiple of scale 4; take 28 or 32'),

@@ -382,8 +382,8 @@ def test_the_seed_decides_what_the_sheet_shows(option_file, image, tmp_path, cap
 
 
 SHEET_MISTAKES = {
-    'no option file': ({}, ('-opt', None), 'needs an option file and a picture: -opt FILE --image PICTURE'),
-    'no picture': ({}, ('--image', None), 'needs an option file and a picture: -opt FILE --image PICTURE'),
+    'no option file': ({}, ('-opt', None), 'needs an option file and an image: -opt FILE --image IMAGE'),
+    'no picture': ({}, ('--image', None), 'needs an option file and an image: -opt FILE --image IMAGE'),
     'missing option file': ({}, ('-opt', 'no.yml'), '-opt names no file: no.yml'),
     'missing picture': ({}, ('--image', 'no.png'), '--image names no picture that can be read: no.png'),
     'a picture that is none': ({}, ('--image', __file__), '--image names no picture that can be read'),

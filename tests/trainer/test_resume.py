@@ -116,7 +116,28 @@ def test_a_run_without_a_seed_goes_on_with_the_one_that_it_has_drawn(tmp_path):
     assert 'not exactly' not in output
 
 
-def test_a_second_ctrl_c_stops_at_once(tmp_path):
+def test_a_run_in_the_background_goes_on_at_the_ctrl_c_that_its_shell_has_hidden_from_it(tmp_path):
+    """It stops at SIGTERM, and says so: 128 + 15, not 128 + 2."""
+    path = paired(tmp_path, total_iter=100000, logger__save_checkpoint_freq=100000)
+    process = start(path, in_background=True)
+    for number, iteration in ((signal.SIGINT, 3), (signal.SIGTERM, 6)):
+        wait_for(path, f'iter: {iteration:7}', process)
+        os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == 143
+    assert 'Traceback' not in output_of(path)
+
+
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as in a terminal, whatever started the tests: a shell script ignores it in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('keyboard')
+def test_a_second_ctrl_c_stops_at_once():
     with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.number == signal.SIGINT
@@ -125,6 +146,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures('keyboard')
 def test_a_ctrl_c_that_a_launcher_hands_on_counts_once():
     with StopRequest(forwarded=True) as stop:
         for _ in range(2):
@@ -324,7 +346,7 @@ def test_auto_resume_begins_with_the_state_that_is_given_and_goes_on_with_its_ow
 def test_fresh_and_auto_resume_contradict(trained, tmp_path):
     code, output = train(copied(trained, tmp_path), '--fresh', '--auto_resume')
     assert code == 1
-    assert '--fresh starts anew, but --auto_resume or path.resume_state goes on' in output
+    assert '--fresh starts a new run, but --auto_resume or path.resume_state continues one' in output
 
 
 def test_a_finished_run_has_nothing_left_to_do_and_can_be_made_longer(trained, tmp_path):

@@ -2,13 +2,11 @@
 
 import re
 import socket
-from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
-from _training import OPTIONS, run_python, write_option_file, write_pairs
-from torchvision.models import vgg
+from _training import OPTIONS, run_python, write_narrowed, write_option_file, write_pairs
 
 from basicsr_ganzoo.checking import prepare
 from basicsr_ganzoo.cli import main
@@ -267,40 +265,6 @@ def test_one_gpu_is_used_without_a_launcher_and_none_without_cuda(monkeypatch, c
     assert 'CPU' in capsys.readouterr().out
 
 
-def shrunken(path, folder):
-    """A shipped option file on small pictures, with narrow networks and two steps, G's in one of them at least."""
-    opt = yaml.safe_load(path.read_text())
-    pictures = {f'dataroot_{kind}': str(folder / 'data' / kind) for kind in ('gt', 'lq')}
-    sizes = {'gt_size': 96, 'crop_pad_size': 96, 'queue_size': 2}
-    widths = {'num_feat': 4, 'num_block': 1, 'num_conv': 1, 'num_grow_ch': 4}
-    for block in opt['datasets'].values():
-        block.pop('meta_info', None)
-        block.update({key: pictures[key] for key in pictures if key in block}, num_worker_per_gpu=0)
-    opt['datasets']['train'].update(batch_size_per_gpu=2, dataset_enlarge_ratio=2)
-    for block, smaller in ((opt, sizes), (opt['datasets']['train'], sizes)):
-        block.update({key: value for key, value in smaller.items() if key in block})
-    discriminators = [block['network_d'] for block in opt.get('adversaries', {}).values()]
-    for block in (opt['network_g'], opt.get('network_d', {}), *discriminators):
-        block.update({key: value for key, value in widths.items() if key in block})
-    opt['path'].update(pretrain_network_g=None, pretrain_network_d=None)
-    for key, most in (('net_d_init_iters', 1), ('net_d_iters', 2)):
-        opt['train'][key] = min(most, opt['train'].get(key, most))
-    opt['train'].update(total_iter=2)
-    opt['logger'].update(print_freq=1, use_tb_logger=False)
-    write_pairs(folder / 'data', gt_size=96, scale=opt['scale'])
-    shrunk = folder / 'option.yml'
-    shrunk.write_text(yaml.safe_dump(opt))
-    return shrunk
-
-
-@pytest.fixture
-def narrow_vgg19(monkeypatch):
-    """The perceptual network with its layers, but with 4 channels and random weights: no download, and no wait."""
-    layers = [4 if isinstance(width, int) else width for width in vgg.cfgs['E']]
-    features = vgg.make_layers(layers)
-    monkeypatch.setattr(vgg, 'vgg19', lambda pretrained: SimpleNamespace(features=features))
-
-
 OPTION_FILES = sorted(OPTIONS.rglob('*.yml'))
 
 
@@ -312,7 +276,7 @@ def test_there_are_option_files():
 def test_every_shipped_option_file_takes_two_steps(path, tmp_path, monkeypatch, narrow_vgg19):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        main(['train', '-opt', str(shrunken(path, tmp_path))])
+        main(['train', '-opt', str(write_narrowed(path, tmp_path))])
     assert not stopped.value.code
     name = yaml.safe_load(path.read_text())['name']
     saved = torch.load(tmp_path / 'experiments' / name / 'models' / 'net_g_latest.pth', weights_only=True)

@@ -679,6 +679,7 @@ for name, block in json.loads({blocks!r}).items():
 """
 
 
+@pytest.mark.usefixtures('realesrgan')
 def test_saved_generators_load_in_the_inference_of_real_esrgan_which_takes_their_average(tmp_path, fresh_python):
     models = {}
     for name, block in GENERATORS.items():
