@@ -15,7 +15,7 @@ from basicsr_ganzoo.config.build import check_choice, lookup
 from basicsr_ganzoo.config.findings import error
 from basicsr_ganzoo.config.signature import argument_errors
 from basicsr_ganzoo.engine.optimizers import arguments_of, optimizer_class
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.errors import OptionError, shown
 from basicsr_ganzoo.losses.adversarial import is_gan_loss
 from basicsr_ganzoo.models.content_losses import further_losses, target_of
 
@@ -89,16 +89,20 @@ def _arguments(key, block, find, given=(), own=('type',)):
     return entry, found + [error(f'{key}.{name}', text) for name, text in told]
 
 
-def _attempt(key, function, *args, what=None):
-    """What a function returns, or None, and the finding about what it raises; ``what`` names what it builds."""
+def _attempt(key, function, *args, block=None):
+    """What a function returns, or None, and the finding about what it raises; ``block`` is what it builds."""
     try:
         return function(*args), []
     except (AssertionError, NotImplementedError, OptionError, ValueError) as mistake:
-        if str(mistake):
-            return None, [error(key, mistake)]
-        return None, [error(key, f'{what} cannot be built with these arguments')]
+        return None, [error(key, str(mistake) or f'{block["type"]} refuses {_shown(block)}')]
     except Exception as mistake:  # a class of somebody else's may raise anything
-        return None, [error(key, f'{what} cannot be built with these arguments ({mistake})')]
+        return None, [
+            error(key, f'{block["type"]} cannot be built with {_shown(block)} ({mistake}); correct the values')
+        ]
+
+
+def _shown(block):
+    return ', '.join(f'{name}: {shown(value)}' for name, value in _options(block).items())
 
 
 def _built(key, block, registry):
@@ -106,7 +110,7 @@ def _built(key, block, registry):
     entry, found = _arguments(key, block, registry)
     if found:
         return None, found
-    return _attempt(key, lambda: entry(**_options(block)), what=block['type'])
+    return _attempt(key, lambda: entry(**_options(block)), block=block)
 
 
 def _in_role(plan, key, block, role):
@@ -147,14 +151,14 @@ def _network(plan, key, block):
     if block:
         found = _arguments(key, block, ARCH_REGISTRY)[1]
         if not found:
-            plan.built[key], found = _attempt(key, network_without_numbers, block, what=block['type'])
+            plan.built[key], found = _attempt(key, network_without_numbers, block, block=block)
         yield from found
 
 
 def _optimizer(key, block):
     if block:
         kind, found = _arguments(key, block, optimizer_class, ('params',))
-        yield from found or _attempt(key, _build_optimizer, kind, block, what=block['type'])[1]
+        yield from found or _attempt(key, _build_optimizer, kind, block, block=block)[1]
 
 
 def _build_optimizer(kind, block):
@@ -165,7 +169,7 @@ def _scheduler(key, block):
     if block:
         entry, found = _arguments(key, block, _scheduler_class, ('optimizer',))
         optimizer = torch.optim.SGD([_parameter()], lr=1.0)
-        yield from found or _attempt(key, lambda: entry(optimizer, **_options(block)), what=block['type'])[1]
+        yield from found or _attempt(key, lambda: entry(optimizer, **_options(block)), block=block)[1]
 
 
 def _options(block):

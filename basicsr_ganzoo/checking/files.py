@@ -2,8 +2,7 @@
 
 import copy
 import inspect
-from os.path import expanduser
-from pathlib import Path
+from os.path import exists, expanduser, isdir, isfile
 
 import cv2
 import numpy as np
@@ -39,9 +38,9 @@ def check(plan):
     for keys in (of_g, *(map(adversary.where, of_d) for adversary in plan.adversaries)):
         yield from _checkpoint(plan, *keys)
     state, root = plan.get('path.resume_state'), plan.get('path.experiments_root')
-    if state and not Path(expanduser(state)).is_file():
+    if state and not isfile(expanduser(state)):
         yield error('path.resume_state', f'{state} is no file; correct the path, or train with --auto_resume')
-    if root and Path(expanduser(root)).exists() and not Path(expanduser(root)).is_dir():
+    if root and exists(expanduser(root)) and not isdir(expanduser(root)):
         yield error('path.experiments_root', f'{root} is no folder; name another, or remove the key')
 
 

@@ -10,7 +10,7 @@ from basicsr_ganzoo.config.build import lookup
 from basicsr_ganzoo.errors import OptionError
 
 MOST_PARAMETERS = 10**10
-MOST_LAYERS = 20_000
+MOST_LAYERS = 10_000
 
 
 def network_without_numbers(block):

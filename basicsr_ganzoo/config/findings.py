@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
+LONGEST_WORD = 200  # a path may be this long
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -28,7 +30,9 @@ def warning(key, message):
 
 
 def _sentence(key, message):
-    return ' '.join(str(message).split()).removeprefix(f'{key}: ')
+    """A message of anybody's on one line, without its key, and with words of any length cut."""
+    words = (word if len(word) <= LONGEST_WORD else f'{word[: LONGEST_WORD - 3]}...' for word in str(message).split())
+    return ' '.join(words).removeprefix(f'{key}: ')
 
 
 def dotted(path):

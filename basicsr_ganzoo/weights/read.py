@@ -27,7 +27,7 @@ def read_file(path):
     file = (
         fetch(str(path)) if urlparse(str(path)).scheme in ('http', 'https', 'file') else Path(os.path.expanduser(path))
     )
-    if not file.is_file():
+    if not os.path.isfile(file):  # which, unlike Path's method, takes names of any length
         raise OptionError(f'{path} is no file; put it there, or correct the path')
     if file.suffix == '.safetensors':
         return _read_safetensors(file)

@@ -66,9 +66,9 @@ MISTAKES = {
     'misspelt metric': ({'val__metrics': {'psnr': {'type': 'calculate_pnsr'}}}, 'did you mean calculate_psnr'),
     'scale that a generator does not have': (
         {'network_g__upscale': 5},
-        'MSRResNet cannot be built with these arguments',
+        'MSRResNet cannot be built with ',
     ),
-    'negative width': ({'network_g__num_feat': -1}, 'MSRResNet cannot be built with these arguments'),
+    'negative width': ({'network_g__num_feat': -1}, 'MSRResNet cannot be built with '),
     'misspelt dataset': ({'datasets__train__type': 'PairedImagDataset'}, 'did you mean PairedImageDataset'),
     'number as text': ({'train__optim_d__lr': '1e-4'}, "train.optim_d.lr: '1e-4' is text"),
     'missing folder': ({'datasets__train__dataroot_lq': 'nowhere'}, 'No such file or directory: nowhere'),

@@ -118,9 +118,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(mistake, tmp_path, monkeypatc
 
 
 def test_train_takes_the_name_of_a_shipped_file(tmp_path, monkeypatch, capsys):
-    shipped = tmp_path / 'options/train'
-    shipped.mkdir(parents=True)
-    shutil.move(write_option_file(tmp_path, total_iter=1), shipped / 'gan_x4.yml')
+    folder = tmp_path / 'options/train'
+    folder.mkdir(parents=True)
+    shutil.move(write_option_file(tmp_path, total_iter=1), folder / 'gan_x4.yml')
     monkeypatch.setattr(shipped, 'options_root', lambda: tmp_path / 'options')
     (tmp_path / 'run').mkdir()
     monkeypatch.chdir(tmp_path / 'run')

@@ -203,7 +203,7 @@ def test_a_compiled_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path
 
 MISTAKES = {
     'kind': ('yes', 'train.compile', "true, false or a mapping such as mode: default, got 'yes'"),
-    'argument': ({'backnd': 'inductor'}, 'train.compile', "got 'backnd' (did you mean backend?)"),
+    'argument': ({'backnd': 'inductor'}, 'train.compile.backnd', '(did you mean backend?)'),
     'backend': ({'backend': 'inducter'}, 'train.compile.backend', "got 'inducter' (did you mean inductor?)"),
     'mode': ({'mode': 'defualt'}, 'train.compile.mode', "got 'defualt' (did you mean default?)"),
     'flag': ({'dynamic': 1}, 'train.compile.dynamic', 'needs to be true or false, got 1'),

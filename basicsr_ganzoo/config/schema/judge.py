@@ -114,13 +114,13 @@ def _mistake(item, given):
     for step in item['loc']:
         if isinstance(value, dict) and step in value or isinstance(value, list) and isinstance(step, int):
             path, value = (*path, step if isinstance(value, list) else str(step)), value[step]
+    if item['type'] == 'invalid_key' or item['loc'][-1] == '[key]':
+        return path, f'the name of a key needs to be text, got {item["loc"][len(path) - 1]!r}; put it in quotes'
     hint = declared(path)
     if hint is None or item['type'] == 'extra_forbidden':
         return path, None  # what is not declared is a matter of its name
     if item['type'] == 'missing':
         return (*path, item['loc'][-1]), 'this key is missing'
-    if item['type'] == 'invalid_key' or item['loc'][-1] == '[key]':
-        return path, f'the name of a key needs to be text, got {item["loc"][len(path) - 1]!r}; put it in quotes'
     if isinstance(value, dict) and any(isinstance(part, type) and issubclass(part, Keys) for part in _parts(hint)):
         return path, None  # of the alternatives true, false and a mapping, the mapping is meant
     return path, f'this needs to be {wanted(hint)}, got {_shown(value)}'

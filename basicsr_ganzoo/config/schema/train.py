@@ -70,7 +70,7 @@ class Compile(Keys):
     mode: str = key('default', 'mode of torch.compile; those with CUDA graphs are refused')
     dynamic: bool = key(None, 'compile for free sizes')
     fullgraph: bool = key(False, 'compile a network as one graph or not at all')
-    options: dict = key(None, "inductor's options, in place of mode")
+    options: Annotated[dict, "a mapping of inductor's options"] = key(None, "inductor's options, in place of mode")
 
 
 class Scheduler(Block):
