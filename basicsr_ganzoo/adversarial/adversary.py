@@ -251,8 +251,8 @@ class Adversary:
         gradient = self.precision.gradient(sum(log.values()), fake, retain_graph=True)
         if self.weight:
             log['w_gan'] = gradient.new_full((), self.weight.factor(step.iteration))
-            if hasattr(self.weight, 'most'):
-                log['w_gan_of_most'] = log['w_gan'] / self.weight.most
+            if hasattr(self.weight, 'max'):
+                log['w_gan_of_most'] = log['w_gan'] / self.weight.max
             gradient = gradient * log['w_gan']
         return gradient, log
 

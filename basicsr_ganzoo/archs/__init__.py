@@ -1,4 +1,4 @@
-"""Discriminators. Importing this folder registers all of them."""
+"""Discriminator networks. Importing this folder registers all of them in BasicSR's ``ARCH_REGISTRY``."""
 
 from basicsr_ganzoo.registry import import_entries
 

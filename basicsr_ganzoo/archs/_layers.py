@@ -1,4 +1,6 @@
-"""What the discriminators share: input checks, the spectral norm of published checkpoints, resizing to a skip."""
+"""Building blocks of the discriminators: input check, convolutions with spectral norm, resizing to a skip."""
+
+from typing import Literal
 
 from torch import nn
 from torch.nn import functional as F
@@ -6,7 +8,7 @@ from torch.nn.utils import spectral_norm
 
 from basicsr_ganzoo.errors import OptionError
 
-#: ``PatchGANDiscriminator`` and its kin: norm -> (spectral norm on every convolution, normalisation of the middle ones)
+#: norm of a PatchGAN -> (spectral norm on every convolution, normalization of all layers except the first and the last)
 CONV_NORMS = {
     'spectral': (True, None),
     'batch': (False, nn.BatchNorm2d),
@@ -15,10 +17,11 @@ CONV_NORMS = {
     'instancespectral': (True, nn.InstanceNorm2d),
     'none': (False, None),
 }
+ConvNorm = Literal[tuple(CONV_NORMS)]
 
 
 def check_image(net, image):
-    """Raise ``OptionError``, a ``ValueError``, unless ``image`` is (N, num_in_ch, H, W) with sides >= ``min_size``."""
+    """Raise ``OptionError`` unless ``image`` has the shape (N, num_in_ch, H, W) with H and W >= ``min_size``."""
     name = type(net).__name__
     if image.ndim != 4 or image.shape[1] != net.num_in_ch:
         raise OptionError(f'{name} needs an image of shape (N, {net.num_in_ch}, H, W), got {tuple(image.shape)}')
@@ -28,7 +31,7 @@ def check_image(net, image):
 
 
 def lrelu(x):
-    """Leaky ReLU with the slope 0.2 that every discriminator of the field uses."""
+    """Leaky ReLU with slope 0.2, which every discriminator here uses."""
     return F.leaky_relu(x, 0.2)
 
 
@@ -38,12 +41,12 @@ def resize_to(x, reference):
 
 
 def sn_conv(in_ch, out_ch, kernel, stride=1, padding=0, bias=False):
-    """Convolution with the hook form of spectral norm, whose keys (weight_orig, _u, _v) published checkpoints have."""
+    """Convolution with hook-based spectral norm, which has the keys of published checkpoints (weight_orig, _u, _v)."""
     return spectral_norm(nn.Conv2d(in_ch, out_ch, kernel, stride, padding, bias=bias))
 
 
 def patch_conv(in_ch, out_ch, kernel, stride, padding, spectral):
-    """Convolution with bias drawn from N(0, 0.02), the initialisation of pix2pix (arXiv:1611.07004, Sec. 6.2)."""
+    """Convolution with weights drawn from N(0, 0.02) and zero bias, as in pix2pix (arXiv:1611.07004, Sec. 6.2)."""
     conv = nn.Conv2d(in_ch, out_ch, kernel, stride, padding)
     nn.init.normal_(conv.weight, 0, 0.02)
     nn.init.zeros_(conv.bias)
@@ -51,7 +54,7 @@ def patch_conv(in_ch, out_ch, kernel, stride, padding, spectral):
 
 
 def patch_block(in_ch, out_ch, kernel, stride, padding, norm):
-    """Convolution, the normalisation that ``norm`` (a key of :data:`CONV_NORMS`) names, leaky ReLU."""
+    """Convolution, normalization ``norm`` (a key of :data:`CONV_NORMS`) and leaky ReLU."""
     spectral, norm_layer = CONV_NORMS[norm]
     layers = [patch_conv(in_ch, out_ch, kernel, stride, padding, spectral)]
     if norm_layer:

@@ -1,4 +1,6 @@
-"""U-Net discriminators with attention on their skips: one logit for each pixel, at one scale or at several."""
+"""U-Net discriminators with attention gates on the skips: one logit per pixel, at one or several scales."""
+
+from typing import Literal
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -6,8 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from basicsr_ganzoo.archs._layers import check_image, lrelu, resize_to, sn_conv
-from basicsr_ganzoo.config.build import check_choice, check_counts
+from basicsr_ganzoo.config.signature import checked
+from basicsr_ganzoo.config.types import Count
 from basicsr_ganzoo.registry import register
+
+Norm = Literal['batch', 'none']
 
 
 class _AttentionGate(nn.Module):
@@ -29,7 +34,7 @@ class _AttentionGate(nn.Module):
 
 
 class _UpsampleConcat(nn.Module):
-    """Bring ``x`` to the size of ``skip``, halve its channels and put it behind ``skip``."""
+    """Resize ``x`` to ``skip``, halve its channels and concatenate it after ``skip``."""
 
     def __init__(self, num_feat):
         super().__init__()
@@ -43,22 +48,20 @@ class _UpsampleConcat(nn.Module):
 class AttentionUNetDiscriminator(nn.Module):
     """U-Net with spectral norm and attention gates on its skips (A-ESRGAN, Wei et al. 2021, arXiv:2112.10046).
 
-    With ``norm: batch`` it has the keys and shapes of A-ESRGAN's single-scale discriminator. ``none`` leaves out the
-    batch norm behind the gates, which makes the logits of a batch independent of each other.
+    With ``norm: batch`` its state dict has the keys and shapes of A-ESRGAN's single-scale discriminator. ``none`` omits
+    the batch norm after the gates, so that the logits of a batch are independent of each other.
 
     Args:
         num_in_ch: channels of the image.
-        num_feat: width at full resolution; it doubles up to 8 times this.
+        num_feat: channels at full resolution; they double per level, up to 8 times this.
         norm: ``batch`` (as published) or ``none``.
 
     Shape: (N, num_in_ch, H, W) -> (N, 1, H, W); H and W >= 16.
     """
 
-    def __init__(self, num_in_ch=3, num_feat=64, norm='batch'):
+    @checked
+    def __init__(self, num_in_ch: Count = 3, num_feat: Count = 64, norm: Norm = 'batch'):
         super().__init__()
-        name = type(self).__name__
-        check_counts(name, num_in_ch=num_in_ch, num_feat=num_feat)
-        check_choice(name, 'norm', norm, ('batch', 'none'))
         self.num_in_ch = num_in_ch
         self.min_size = 16
         gate_feat = num_feat * 4
@@ -66,7 +69,7 @@ class AttentionUNetDiscriminator(nn.Module):
         self.conv1 = sn_conv(num_feat, num_feat * 2, 3, 2, 1)
         self.conv2 = sn_conv(num_feat * 2, num_feat * 4, 3, 2, 1)
         self.conv3 = sn_conv(num_feat * 4, num_feat * 8, 3, 2, 1)
-        # Padding a 1x1 convolution makes a map that is 2 px too large; the gates resize it, and the weights know it so.
+        # Padding a 1x1 convolution gives a map 2 pixels too large. The published weights were trained that way.
         self.gating = sn_conv(num_feat * 8, gate_feat, 1, 1, 1)
         for index, width in enumerate((num_feat * 4, num_feat * 2, num_feat), start=1):
             setattr(self, f'attn_{index}', _AttentionGate(width, gate_feat, norm))
@@ -80,7 +83,7 @@ class AttentionUNetDiscriminator(nn.Module):
         return self.features(image)[0]
 
     def features(self, image):
-        """Return the logits and the maps in the order in which the network makes them, down and up again."""
+        """Return the logits and the feature maps in the order of computation: down the U-Net, then up."""
         check_image(self, image)
         down = [lrelu(self.conv0(image))]
         for conv in (self.conv1, self.conv2, self.conv3):
@@ -97,23 +100,23 @@ class AttentionUNetDiscriminator(nn.Module):
 
 @register(ARCH_REGISTRY)
 class MultiScaleAttentionUNetDiscriminator(nn.Module):
-    """One attention U-Net for each of ``num_scales`` halvings of the image (A-ESRGAN, arXiv:2112.10046).
+    """Attention U-Nets at ``num_scales`` resolutions, each half of the one before (A-ESRGAN, arXiv:2112.10046).
 
-    Has the keys and shapes of A-ESRGAN's ``multiscale``, whose ``layer0`` sees the coarsest image. A-ESRGAN adds the
-    losses of the scales: set the loss's ``scale_reduction: sum`` for its effective GAN weight.
+    Its state dict has the keys and shapes of A-ESRGAN's ``multiscale``, whose ``layer0`` sees the coarsest image.
+    A-ESRGAN sums the losses over the scales: set the loss's ``scale_reduction: sum`` for the same effective GAN weight.
 
     Args:
         num_in_ch: channels of the image.
-        num_feat: width of each U-Net at its full resolution.
-        num_scales: how many U-Nets; the paper has 2.
+        num_feat: channels of each U-Net at its full resolution.
+        num_scales: number of U-Nets; 2 in the paper.
         norm: ``batch`` (as published) or ``none``.
 
     Shape: (N, num_in_ch, H, W) -> list of (N, 1, h, w), full resolution first; H and W >= 16 * 2 ** (num_scales - 1).
     """
 
-    def __init__(self, num_in_ch=3, num_feat=64, num_scales=2, norm='batch'):
+    @checked
+    def __init__(self, num_in_ch: Count = 3, num_feat: Count = 64, num_scales: Count = 2, norm: Norm = 'batch'):
         super().__init__()
-        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat, num_scales=num_scales)
         self.num_in_ch = num_in_ch
         self.num_scales = num_scales
         self.min_size = 16 * 2 ** (num_scales - 1)
@@ -124,7 +127,7 @@ class MultiScaleAttentionUNetDiscriminator(nn.Module):
         return self.features(image)[0]
 
     def features(self, image):
-        """Return the list of logits and the maps of all scales, full resolution first."""
+        """Return the list of logits and the feature maps of all scales, full resolution first."""
         check_image(self, image)
         logits, maps = [], []
         for index in reversed(range(self.num_scales)):

@@ -1,42 +1,51 @@
-"""Markovian discriminators: one logit for each patch."""
+"""PatchGAN discriminators: one logit per overlapping patch, at one or several scales, or per pixel."""
 
 from collections import OrderedDict
+from typing import Annotated
 
 from basicsr.utils.registry import ARCH_REGISTRY
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo.archs._layers import CONV_NORMS, check_image, patch_block, patch_conv
-from basicsr_ganzoo.config.build import check_choice, check_counts
+from basicsr_ganzoo.archs._layers import CONV_NORMS, ConvNorm, check_image, patch_block, patch_conv
+from basicsr_ganzoo.config.signature import checked
+from basicsr_ganzoo.config.types import Count
 from basicsr_ganzoo.registry import register
+
+NumLayers = Annotated[Count, Field(le=5)]
+Padding = Annotated[Count, Field(le=2)]
 
 
 @register(ARCH_REGISTRY)
 class PatchGANDiscriminator(nn.Module):
     """PatchGAN: a fully convolutional map of logits (pix2pix, Isola et al. 2017, arXiv:1611.07004).
 
-    ``num_layers`` strided 4x4 convolutions, one more at stride 1, and a convolution to one channel. A logit sees
-    16, 34, 70, 142 or 286 pixels square for 1 to 5 layers. With ``padding: 2`` it has the keys, shapes and outputs of
-    the one in KAIR and BSRGAN (arXiv:2103.14006), for every norm but ``none``.
+    ``num_layers`` strided 4x4 convolutions, one more with stride 1, and a convolution to one channel. The receptive
+    field of a logit is 16, 34, 70, 142 or 286 pixels wide and high for 1 to 5 layers. With ``padding: 2`` it has the
+    keys, shapes and outputs of the PatchGAN in KAIR and BSRGAN (arXiv:2103.14006), for every norm except ``none``.
 
     Args:
         num_in_ch: channels of the image.
-        num_feat: width of the first layer; it doubles up to 8 times this.
+        num_feat: channels of the first layer; they double per layer, up to 8 times this.
         num_layers: strided layers, 1 to 5.
-        norm: ``spectral`` (all layers), ``batch`` or ``instance`` (all but the first and the last), both as
-            ``batchspectral`` or ``instancespectral``, or ``none``.
+        norm: ``spectral`` (all layers), ``batch`` or ``instance`` (all layers except the first and the last), their
+            combinations ``batchspectral`` and ``instancespectral``, or ``none``.
         padding: 1 (pix2pix) or 2 (pix2pixHD, KAIR).
 
     Shape: (N, num_in_ch, H, W) -> (N, 1, h, w), 30x30 from 256x256 with the defaults; H and W >= 3 * 2 ** num_layers.
     """
 
-    def __init__(self, num_in_ch=3, num_feat=64, num_layers=3, norm='spectral', padding=1):
+    @checked
+    def __init__(
+        self,
+        num_in_ch: Count = 3,
+        num_feat: Count = 64,
+        num_layers: NumLayers = 3,
+        norm: ConvNorm = 'spectral',
+        padding: Padding = 1,
+    ):
         super().__init__()
-        name = type(self).__name__
-        check_choice(name, 'norm', norm, CONV_NORMS)
-        check_choice(name, 'num_layers', num_layers, range(1, 6))
-        check_choice(name, 'padding', padding, (1, 2))
-        check_counts(name, num_in_ch=num_in_ch, num_feat=num_feat, num_layers=num_layers, padding=padding)
         self.num_in_ch = num_in_ch
         self.min_size = 3 * 2**num_layers
         spectral = CONV_NORMS[norm][0]
@@ -54,7 +63,7 @@ class PatchGANDiscriminator(nn.Module):
         return self.features(image)[0]
 
     def features(self, image):
-        """Return the logits and the map after each layer but the last, finest first."""
+        """Return the logits and the feature map after each layer except the last, finest first."""
         check_image(self, image)
         x, maps = image, []
         for block in self.model:
@@ -63,7 +72,7 @@ class PatchGANDiscriminator(nn.Module):
         return maps.pop(), maps
 
     def receptive_field(self):
-        """Side in pixels of the square that one logit sees."""
+        """Side in pixels of the receptive field of one logit, which is square."""
         size = 1
         for block in reversed(self.model):
             size = (size - 1) * block[0].stride[0] + block[0].kernel_size[0]
@@ -72,21 +81,19 @@ class PatchGANDiscriminator(nn.Module):
 
 @register(ARCH_REGISTRY)
 class PixelGANDiscriminator(nn.Module):
-    """PixelGAN: 1x1 convolutions, so that each logit judges the colour of one pixel (arXiv:1611.07004, Sec. 6.1.2).
+    """PixelGAN: 1x1 convolutions, so each logit depends on the colour of one pixel (arXiv:1611.07004, Sec. 6.1.2).
 
     Args:
         num_in_ch: channels of the image.
-        num_feat: width of the first layer; the second has twice this.
+        num_feat: channels of the first layer; the second has twice as many.
         norm: as in ``PatchGANDiscriminator``.
 
     Shape: (N, num_in_ch, H, W) -> (N, 1, H, W); H and W >= 2.
     """
 
-    def __init__(self, num_in_ch=3, num_feat=64, norm='spectral'):
+    @checked
+    def __init__(self, num_in_ch: Count = 3, num_feat: Count = 64, norm: ConvNorm = 'spectral'):
         super().__init__()
-        name = type(self).__name__
-        check_counts(name, num_in_ch=num_in_ch, num_feat=num_feat)
-        check_choice(name, 'norm', norm, CONV_NORMS)
         self.num_in_ch = num_in_ch
         self.min_size = 2
         spectral = CONV_NORMS[norm][0]
@@ -98,7 +105,7 @@ class PixelGANDiscriminator(nn.Module):
         return self.features(image)[0]
 
     def features(self, image):
-        """Return the logits and the maps of the two hidden layers."""
+        """Return the logits and the feature maps of the two hidden layers."""
         check_image(self, image)
         first = self.first(image)
         middle = self.middle(first)
@@ -107,22 +114,30 @@ class PixelGANDiscriminator(nn.Module):
 
 @register(ARCH_REGISTRY)
 class MultiScalePatchGANDiscriminator(nn.Module):
-    """One PatchGAN for each of ``num_scales`` halvings of the image (pix2pixHD, Wang et al. 2018, arXiv:1711.11585).
+    """PatchGANs at ``num_scales`` resolutions, each half of the one before (pix2pixHD, arXiv:1711.11585).
 
-    Returns the maps of all scales, full resolution first; the loss reduces them (``scale_reduction``).
+    Returns the logits of all scales, full resolution first; the loss reduces them (``scale_reduction``).
 
     Args:
         num_in_ch: channels of the image.
-        num_feat: width of the first layer of each PatchGAN.
-        num_scales: how many PatchGANs; the paper has 3.
+        num_feat: channels of the first layer of each PatchGAN.
+        num_scales: number of PatchGANs; 3 in the paper.
         num_layers, norm, padding: of each PatchGAN.
 
     Shape: (N, num_in_ch, H, W) -> list of (N, 1, h, w); H and W >= 3 * 2 ** (num_layers + num_scales - 1).
     """
 
-    def __init__(self, num_in_ch=3, num_feat=64, num_scales=3, num_layers=3, norm='spectral', padding=2):
+    @checked
+    def __init__(
+        self,
+        num_in_ch: Count = 3,
+        num_feat: Count = 64,
+        num_scales: Count = 3,
+        num_layers: NumLayers = 3,
+        norm: ConvNorm = 'spectral',
+        padding: Padding = 2,
+    ):
         super().__init__()
-        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat, num_scales=num_scales)
         self.num_in_ch = num_in_ch
         self.scales = nn.ModuleList(
             PatchGANDiscriminator(num_in_ch, num_feat, num_layers, norm, padding) for _ in range(num_scales)
@@ -133,7 +148,7 @@ class MultiScalePatchGANDiscriminator(nn.Module):
         return self.features(image)[0]
 
     def features(self, image):
-        """Return the list of logits and the maps of all scales, full resolution first."""
+        """Return the list of logits and the feature maps of all scales, full resolution first."""
         check_image(self, image)
         logits, maps = [], []
         for index, net in enumerate(self.scales):

@@ -1,10 +1,11 @@
-"""U-Net discriminators: one logit for each pixel."""
+"""U-Net discriminator of Real-ESRGAN: one logit per pixel."""
 
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from basicsr_ganzoo.archs._layers import check_image, lrelu, resize_to, sn_conv
-from basicsr_ganzoo.config.build import check_choice, check_counts
+from basicsr_ganzoo.config.signature import checked
+from basicsr_ganzoo.config.types import Count
 from basicsr_ganzoo.registry import register
 
 
@@ -13,20 +14,19 @@ class UNetSNDiscriminator(nn.Module):
     """U-Net with spectral norm, the discriminator of Real-ESRGAN (Wang et al. 2021, arXiv:2107.10833, Sec. 3.4).
 
     Keys, shapes and outputs equal Real-ESRGAN's ``UNetDiscriminatorSN``, so ``RealESRGAN_x4plus_netD.pth`` loads
-    strictly. Differs by upsampling to the size of the skip, so that sides need not be multiples of 8.
+    strictly. Differs by resizing to the size of the skip, so H and W need not be multiples of 8.
 
     Args:
         num_in_ch: channels of the image.
-        num_feat: width at full resolution; it doubles up to 8 times this.
-        skip_connection: add the maps of the contracting path, as published.
+        num_feat: channels at full resolution; they double per level, up to 8 times this.
+        skip_connection: add the feature maps of the contracting path, as published.
 
     Shape: (N, num_in_ch, H, W) -> (N, 1, H, W); H and W >= 16.
     """
 
-    def __init__(self, num_in_ch=3, num_feat=64, skip_connection=True):
+    @checked
+    def __init__(self, num_in_ch: Count = 3, num_feat: Count = 64, skip_connection: bool = True):
         super().__init__()
-        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat)
-        check_choice(type(self).__name__, 'skip_connection', skip_connection, (True, False))
         self.num_in_ch = num_in_ch
         self.min_size = 16
         self.skip_connection = skip_connection
@@ -45,7 +45,7 @@ class UNetSNDiscriminator(nn.Module):
         return self.features(image)[0]
 
     def features(self, image):
-        """Return the logits and the maps in the order in which the network makes them, down and up again."""
+        """Return the logits and the feature maps in the order of computation: down the U-Net, then up."""
         check_image(self, image)
         down = [lrelu(self.conv0(image))]
         for conv in (self.conv1, self.conv2, self.conv3):

@@ -1,14 +1,17 @@
-"""Classifiers after VGG: one logit for the whole image."""
+"""VGG-style discriminators of SRGAN and ESRGAN: one logit per image."""
 
 from math import log2
+from typing import Annotated, Literal
 
 from basicsr.utils.registry import ARCH_REGISTRY
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
 from basicsr_ganzoo.archs._layers import check_image, lrelu
-from basicsr_ganzoo.config.build import check_choice, check_counts
+from basicsr_ganzoo.config.signature import checked
+from basicsr_ganzoo.config.types import Count, Whole
 from basicsr_ganzoo.registry import register
 
 
@@ -16,24 +19,28 @@ from basicsr_ganzoo.registry import register
 class VGGDiscriminator(nn.Module):
     """VGG-style classifier of ESRGAN and BasicSR's SRGAN, for any image size (arXiv:1809.00219).
 
-    Each level is a 3x3 and a strided 4x4 convolution; two dense layers follow. With ``norm: batch`` at 128 and 256
-    its keys, shapes and outputs equal BasicSR's ``VGGStyleDiscriminator``. Elsewhere the last map is averaged to 4x4.
+    Each level is a 3x3 and a strided 4x4 convolution; two linear layers follow. With ``norm: batch`` at 128 and 256
+    its keys, shapes and outputs equal BasicSR's ``VGGStyleDiscriminator``. At other sizes the last feature map is
+    average-pooled to 4x4.
 
     Args:
         num_in_ch: channels of the image.
-        num_feat: width of the first level; it doubles up to 8 times this.
-        input_size: side in pixels that the depth is made for, at least 16: 128 gives 5 levels, 256 gives 6.
+        num_feat: channels of the first level; they double per level, up to 8 times this.
+        input_size: image side in pixels that sets the depth, at least 16: 128 gives 5 levels, 256 gives 6.
         norm: ``batch`` (as published), ``spectral`` (all layers, with biases, no batch norm) or ``none``.
 
     Shape: (N, num_in_ch, H, W) -> (N, 1); H and W >= 2 ** (levels + 1), which is 64 for an input_size of 128.
     """
 
-    def __init__(self, num_in_ch=3, num_feat=64, input_size=128, norm='batch'):
+    @checked
+    def __init__(
+        self,
+        num_in_ch: Count = 3,
+        num_feat: Count = 64,
+        input_size: Annotated[Whole, Field(ge=16)] = 128,
+        norm: Literal['batch', 'spectral', 'none'] = 'batch',
+    ):
         super().__init__()
-        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat, input_size=input_size)
-        check_choice(type(self).__name__, 'norm', norm, ('batch', 'spectral', 'none'))
-        if input_size < 16:
-            raise ValueError(f'VGGDiscriminator needs input_size >= 16, got {input_size}')
         self.num_in_ch = num_in_ch
         self.num_levels = int(log2(input_size / 4))
         self.min_size = 2 ** (self.num_levels + 1)
@@ -58,7 +65,7 @@ class VGGDiscriminator(nn.Module):
         return self.features(image)[0]
 
     def features(self, image):
-        """Return the logits and the map that ends each level, finest first."""
+        """Return the logits and the last feature map of each level, finest first."""
         check_image(self, image)
         x, maps = image, []
         for level in range(self.num_levels):
@@ -76,21 +83,21 @@ class VGGDiscriminator(nn.Module):
 
 @register(ARCH_REGISTRY)
 class SRGANDiscriminator(nn.Module):
-    """Discriminator of the SRGAN paper: eight 3x3 convolutions and a dense layer of 1024 (arXiv:1609.04802, Fig. 4).
+    """Discriminator of the SRGAN paper: eight 3x3 convolutions and a linear layer of 1024 (arXiv:1609.04802, Fig. 4).
 
-    Differs from the figure by returning the logit, without the sigmoid, and by averaging the last map to 6x6, which
-    changes nothing at the paper's 96x96 and admits other sizes.
+    Differs from the figure by returning the logit, without the sigmoid, and by average-pooling the last feature map to
+    6x6, which changes nothing at the paper's 96x96 and allows other sizes.
 
     Args:
         num_in_ch: channels of the image.
-        num_feat: width of the first convolution; the last has 8 times this.
+        num_feat: channels of the first convolution; the last has 8 times as many.
 
     Shape: (N, num_in_ch, H, W) -> (N, 1); H and W >= 32.
     """
 
-    def __init__(self, num_in_ch=3, num_feat=64):
+    @checked
+    def __init__(self, num_in_ch: Count = 3, num_feat: Count = 64):
         super().__init__()
-        check_counts(type(self).__name__, num_in_ch=num_in_ch, num_feat=num_feat)
         self.num_in_ch = num_in_ch
         self.min_size = 32
         widths = [num_feat * k for k in (1, 2, 2, 4, 4, 8, 8)]
@@ -106,7 +113,7 @@ class SRGANDiscriminator(nn.Module):
         return self.features(image)[0]
 
     def features(self, image):
-        """Return the logits and the map after each convolution, finest first."""
+        """Return the logits and the feature map after each convolution, finest first."""
         check_image(self, image)
         maps = [lrelu(self.conv_first(image))]
         for block in self.blocks:

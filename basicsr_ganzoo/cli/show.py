@@ -38,7 +38,7 @@ def run(args):
         _show_degradation(args)
         return
     kind, entry = find(args.name)
-    print(f'{args.name}{"" if kind == "models" else inspect.signature(entry)}\n')
+    print(f'{args.name}{"" if kind == "models" else _signature(entry)}\n')
     print('\n\n'.join([inspect.getdoc(entry), *inherited_arguments(entry)]))
     print(f'\nIn an option file:\n\n{yaml_block(kind, args.name, entry)}')
     if kind == 'archs':
@@ -92,6 +92,13 @@ def yaml_block(kind, name, entry):
     for key in reversed(_key_path(kind, name, entry).split('.')):
         block = {key: block}
     return yaml.safe_dump(block, sort_keys=False)
+
+
+def _signature(entry):
+    """The arguments and their defaults, without annotations: the docstring has them in words."""
+    signature = inspect.signature(entry)
+    plain = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    return signature.replace(parameters=plain, return_annotation=signature.empty)
 
 
 def _key_path(kind, name, entry):

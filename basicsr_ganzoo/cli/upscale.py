@@ -21,23 +21,23 @@ def run(args):
 
     if args.tile < 0:
         raise OptionError(f'--tile needs to be 0 or more pixels, got {args.tile}')
-    jobs = _jobs(upscale.pictures_in(args.source), Path(args.source), args.out)
+    jobs = _jobs(upscale.find_images(args.source), Path(args.source), args.out)
     model = upscale.load_generator(args.checkpoint, _device(args.device))
     print(f'{model.architecture.name} x{model.scale} on {model.device}')
     skipped = []
     for source, target in track(jobs, description='upscaling'):
         try:
-            picture = upscale.read_picture(source)
+            image = upscale.read_image(source)
         except OptionError as error:
             skipped.append(str(error))
             continue
-        _write(upscale.upscale_picture(model, picture, args.tile), target)
+        _write(upscale.upscale_image(model, image, args.tile), target)
     if skipped:
         more = f' (and {len(skipped) - 1} more)' if len(skipped) > 1 else ''
         raise OptionError(f'{skipped[0]}{more}; the other images were upscaled')
 
 
-def _jobs(pictures, source, out):
+def _jobs(images, source, out):
     """Pairs of source and target files. A single image may get a file name; a folder keeps its tree, as PNG."""
     from basicsr_ganzoo.errors import OptionError
 
@@ -46,12 +46,12 @@ def _jobs(pictures, source, out):
     if out.is_file():
         raise OptionError(f'-o {out} is a file, but {source} is a folder; give a folder')
     # An output folder inside the source may hold the results of an earlier run.
-    pictures = [pair for pair in pictures if out.resolve() == source.resolve() or not _is_below(pair[0], out)]
-    targets = [out / relative.with_suffix('.png') for _, relative in pictures]
+    images = [pair for pair in images if out.resolve() == source.resolve() or not _is_below(pair[0], out)]
+    targets = [out / relative.with_suffix('.png') for _, relative in images]
     for index, target in enumerate(targets):
-        if target in targets[:index] or target.resolve() == pictures[index][0].resolve():
+        if target in targets[:index] or target.resolve() == images[index][0].resolve():
             raise OptionError(f'-o {out}: {target} would be overwritten; give another folder')
-    return [(picture, target) for (picture, _), target in zip(pictures, targets, strict=True)]
+    return [(image, target) for (image, _), target in zip(images, targets, strict=True)]
 
 
 def _is_below(path, folder):
@@ -82,14 +82,14 @@ def _device(name):
     return device
 
 
-def _write(picture, target):
+def _write(image, target):
     import cv2
 
     from basicsr_ganzoo.errors import OptionError
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        done = cv2.imwrite(str(target), picture)
+        done = cv2.imwrite(str(target), image)
     except (OSError, cv2.error) as error:
         raise OptionError(f'cannot write {target}: {" ".join(str(error).split())}') from error
     if not done:

@@ -36,12 +36,6 @@ def check_whole_number(owner, name, value, least=1):
         raise OptionError(f'{owner} needs {name} to be a whole number from {least}, got {value!r}')
 
 
-def check_counts(owner, **counts):
-    """Raise ``OptionError`` unless every one of ``counts`` is a whole number from 1."""
-    for name, value in counts.items():
-        check_whole_number(owner, name, value)
-
-
 def check_arguments(entry, options):
     """Check the names and values of ``options`` against the signature of ``entry``, by :mod:`.signature`.
 

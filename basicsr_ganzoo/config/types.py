@@ -5,8 +5,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
-from pydantic import BeforeValidator, FiniteFloat
+from pydantic import BeforeValidator, Field, FiniteFloat
 
 NUMBER_AS_TEXT = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?')
 ALONE = {'ge': 'of at least', 'gt': 'above', 'le': 'of at most', 'lt': 'below'}
@@ -22,12 +21,12 @@ def whole(value):
 
 
 Whole = Annotated[int, BeforeValidator(whole)]
-Natural = Annotated[Whole, Ge(0)]
-Count = Annotated[Whole, Ge(1)]
+Natural = Annotated[Whole, Field(ge=0)]
+Count = Annotated[Whole, Field(ge=1)]
 Number = FiniteFloat
-NonNegative = Annotated[Number, Ge(0)]
-Positive = Annotated[Number, Gt(0)]
-Share = Annotated[Number, Ge(0), Le(1)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 def describe(annotation):

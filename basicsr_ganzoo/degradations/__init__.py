@@ -1,1 +1,1 @@
-"""Low-quality pictures made while training: the second-order degradation of Real-ESRGAN, as plain modules."""
+"""Online degradation: LQ images made from GT during training, by the second-order degradation of Real-ESRGAN."""

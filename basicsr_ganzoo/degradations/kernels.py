@@ -1,4 +1,4 @@
-"""Random blur kernels of the second-order degradation, as Real-ESRGAN's dataset draws them."""
+"""Random blur kernels of the second-order degradation, drawn as in Real-ESRGAN's dataset."""
 
 import math
 import random
@@ -17,28 +17,28 @@ KEYS = (*STAGE, *(f'{key}2' for key in STAGE), 'final_sinc_prob')
 
 
 def check_same_preset(opt):
-    """Raise ``OptionError`` if an option file names a preset for the model, but its dataset draws other kernels."""
+    """Raise ``OptionError`` if an option file has a preset for the model, but its dataset draws other kernels."""
     block, name = (opt.get('datasets') or {}).get('train'), opt.get('degradation')
     if not block or name is None or block.get('degradation') == name:
         return
     if any(block.get(key) is None for key in KEYS):
         raise OptionError(
             f'degradation is {name} at the top level but {block.get("degradation") or "missing"} in datasets.train, '
-            f'which draws the blur kernels; write degradation: {name} there too, or all numbers of the kernels'
+            f'which draws the blur kernels; set degradation: {name} there too, or all keys of the kernels'
         )
 
 
 class RandomKernels:
-    """Draws the two blur kernels and the final sinc filter of one picture (Real-ESRGAN, arXiv:2107.10833, Sec. 3).
+    """Draws the two blur kernels and the final sinc filter of one image (Real-ESRGAN, arXiv:2107.10833, Sec. 3).
 
-    The numbers and their order equal those of BasicSR's RealESRGANDataset, which draws from ``random`` and ``numpy``.
+    The draws and their order equal those of BasicSR's RealESRGANDataset, which uses ``random`` and ``numpy``.
 
     Args:
         opt: the dataset's block of an option file, with Real-ESRGAN's keys (:data:`KEYS`), or ``degradation``, the name
-            of a preset, or both; other keys are left alone. ``blur_kernel_size`` is not needed: sides are 7, 9, ... 21.
+            of a preset, or both; other keys are ignored. ``blur_kernel_size`` is not needed: sides are 7, 9, ..., 21.
 
     Raises:
-        OptionError: a key is missing, misspelt or has a value that cannot work.
+        OptionError: a key is missing or misspelt, or its value is out of range.
     """
 
     def __init__(self, opt):
@@ -50,7 +50,7 @@ class RandomKernels:
         self.final_sinc_prob = values['final_sinc_prob']
         for suffix, stage in zip(('', '2'), self.stages, strict=True):
             if len(stage['kernel_list']) != len(stage['kernel_prob']):
-                raise OptionError(f'kernel_prob{suffix} needs one share for each entry of kernel_list{suffix}')
+                raise OptionError(f'kernel_prob{suffix} needs one probability for each entry of kernel_list{suffix}')
 
     def draw(self):
         """Draw ``kernel1``, ``kernel2`` and ``sinc_kernel``: a dict of float32 tensors (21, 21), each of sum 1."""
@@ -81,6 +81,6 @@ class RandomKernels:
         if np.random.uniform() < self.final_sinc_prob:
             side = random.choice(SIDES)
             return circular_lowpass_kernel(np.random.uniform(np.pi / 3, np.pi), side, pad_to=SIDE)
-        pulse = np.zeros((SIDE, SIDE))  # leaves a picture as it is
+        pulse = np.zeros((SIDE, SIDE))  # the identity
         pulse[SIDE // 2, SIDE // 2] = 1
         return pulse

@@ -1,4 +1,4 @@
-"""BasicSR's random noise, drawn without asking the device for a number."""
+"""BasicSR's random noise without a device synchronization."""
 
 import torch
 from basicsr.data.degradations import rgb_to_grayscale
@@ -8,9 +8,9 @@ def add_gaussian_noise(image, sigma_range, gray_prob):
     """Add Gaussian noise, as BasicSR's ``random_add_gaussian_noise_pt`` does with ``clip``.
 
     Args:
-        image: pictures (N, 3, H, W) in 0..1.
-        sigma_range: bounds of the standard deviation of a picture's noise, in 1/255.
-        gray_prob: chance that a picture's noise is grey.
+        image: images (N, 3, H, W) in 0..1.
+        sigma_range: bounds of the standard deviation of an image's noise, in 1/255.
+        gray_prob: probability that an image's noise is grey.
     """
     sigma, gray = _draw(image, sigma_range, gray_prob)
     with_gray = _some(gray)
@@ -26,9 +26,9 @@ def add_poisson_noise(image, scale_range, gray_prob):
     """Add Poisson noise, as BasicSR's ``random_add_poisson_noise_pt`` does with ``clip``.
 
     Args:
-        image: pictures (N, 3, H, W) in 0..1.
-        scale_range: bounds of the factor of a picture's noise.
-        gray_prob: chance that a picture's noise is grey.
+        image: images (N, 3, H, W) in 0..1.
+        scale_range: bounds of the factor of an image's noise.
+        gray_prob: probability that an image's noise is grey.
     """
     scale, gray = _draw(image, scale_range, gray_prob)
     with_gray = _some(gray)
@@ -48,24 +48,24 @@ def _draw(image, bounds, gray_prob):
 
 
 def _some(gray):
-    """Whether grey noise has to be drawn. BasicSR draws none where no picture wants it; a GPU is not asked."""
+    """Whether grey noise is drawn: on a CPU if an image needs it, as in BasicSR; on a GPU always, without a sync."""
     return gray.device.type != 'cpu' or bool(gray.any())
 
 
 def _poisson(image):
-    """Poisson noise of pictures, each with as many levels as it has, rounded up to a power of 2."""
+    """Poisson noise. The levels of an image are the number of its distinct values, rounded up to a power of 2."""
     levels = (image * 255.0).round().clamp(0, 255)
     image, counts = levels / 255.0, _power_of_2_from(_distinct(levels)).to(image).view(-1, 1, 1, 1)
     return torch.poisson(image * counts) / counts - image
 
 
 def _distinct(levels):
-    """The number of different whole numbers below 256 in each picture: (N,)."""
+    """The number of distinct 8-bit values in each image: (N,)."""
     seen = levels.new_zeros(len(levels), 256)
     return seen.scatter_(1, levels.long().flatten(1), 1.0).sum(dim=1)
 
 
 def _power_of_2_from(counts):
-    """The least powers of 2 that are not below ``counts``, (N,), of at most 256."""
+    """The smallest power of 2 that is at least each of ``counts``, (N,), which are at most 256."""
     powers = 1 << torch.arange(9, device=counts.device)
     return 1 << (counts[:, None] > powers).sum(dim=1)

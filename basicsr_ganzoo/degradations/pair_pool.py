@@ -1,4 +1,4 @@
-"""The training-pair pool of Real-ESRGAN."""
+"""Training-pair pool of Real-ESRGAN, which mixes degradations within a batch."""
 
 import torch
 from basicsr.utils import get_root_logger
@@ -8,19 +8,19 @@ from basicsr_ganzoo.errors import OptionError
 
 
 class TrainingPairPool(nn.Module):
-    """Mixes the pairs of many batches (Real-ESRGAN, arXiv:2107.10833, Sec. 4.1), so that a batch has many degradations.
+    """Mixes the pairs of many batches, so that a batch has many degradations (Real-ESRGAN, arXiv:2107.10833, Sec. 4.1).
 
-    The pool is filled first and hands every batch through. From then on a batch takes the place of as many random
-    pairs, which come out instead. Where BasicSR's RealESRGANModel runs, its pool makes the same draws from torch.
+    While the pool fills, it returns each batch unchanged. After that each batch replaces as many random pairs, which
+    are returned. Its draws from torch equal those of BasicSR's RealESRGANModel.
 
-    Differs from BasicSR: any batch size works, because the pool holds ``queue_size`` rounded down to a multiple of
-    the batch, and at least one batch; the pool lives on the device of the pairs; its pairs are its state dict.
+    Differs from BasicSR: any batch size works, because the pool holds ``queue_size`` pairs rounded down to a multiple
+    of the batch size, and at least one batch; the pool is on the device of the pairs; its state dict holds the pairs.
 
     Args:
-        queue_size: number of pairs. A pair of a 256x256 gt at scale 4 takes 0.8 MB.
+        queue_size: number of pairs, at least 1. A pair of a 256x256 GT image at scale 4 takes 0.8 MB.
 
     Raises:
-        OptionError: ``queue_size`` is no whole number from 1.
+        OptionError: ``queue_size`` is not a whole number from 1.
     """
 
     def __init__(self, queue_size=180):
@@ -33,7 +33,7 @@ class TrainingPairPool(nn.Module):
 
     @torch.no_grad()
     def forward(self, lq, gt):
-        """Take a batch in and give one out: pairs lq (N, C, h, w) and gt (N, C, H, W)."""
+        """Add a batch and return one: pairs of lq (N, C, h, w) and gt (N, C, H, W)."""
         batch = len(lq)
         if self.lq is None:
             self._start(lq, gt)
@@ -49,19 +49,19 @@ class TrainingPairPool(nn.Module):
         return taken
 
     def capacity(self, batch):
-        """The number of pairs that the pool holds with batches of ``batch``."""
+        """The number of pairs in the full pool with batches of ``batch``."""
         return max(self.queue_size // batch, 1) * batch
 
     def _start(self, lq, gt):
         self.lq, self.gt = lq.new_empty(0, *lq.shape[1:]), gt.new_empty(0, *gt.shape[1:])
         if self.capacity(len(lq)) != self.queue_size:
             get_root_logger().info(
-                f'queue_size {self.queue_size} is no multiple of the batch of {len(lq)}: '
+                f'queue_size {self.queue_size} is not a multiple of the batch size {len(lq)}: '
                 f'the pool of training pairs holds {self.capacity(len(lq))}'
             )
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        # Buffers take the size of those in the file, where nn.Module wants them to have it already.
+        # nn.Module requires buffers to have the shapes of the saved ones before loading.
         for name in ('lq', 'gt'):
             saved = state_dict.get(prefix + name)
             setattr(self, name, None if saved is None else torch.empty_like(saved))
@@ -69,5 +69,5 @@ class TrainingPairPool(nn.Module):
 
 
 def _to_device(order, device):
-    """Move indices without waiting for what the device still has to do."""
+    """Move indices without waiting for work queued on the device."""
     return order.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else order

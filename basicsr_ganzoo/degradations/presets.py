@@ -1,4 +1,4 @@
-"""The numbers of the degradation: three presets, and how an option file's own keys go over them."""
+"""Parameters of the degradation: three presets, which an option file's own keys override."""
 
 import difflib
 
@@ -8,10 +8,10 @@ from basicsr_ganzoo.errors import OptionError
 KERNEL_KINDS = ('iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso')
 KERNEL_SHARES = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
 
-#: Real-ESRGAN's published numbers (arXiv:2107.10833, Sec. 4.1, and its option files). Sigmas of blurs are in pixels,
+#: Real-ESRGAN's published parameters (arXiv:2107.10833, Sec. 4.1, and its option files). Sigmas of blurs are in pixels,
 #: of noise in 1/255; probabilities of resizes are (up, down, keep); JPEG qualities are from 0 (worst) to 100.
 REAL = {
-    # what the dataset draws: the blur kernels of both stages, and the final sinc filter
+    # drawn by the dataset: the blur kernels of both stages, and the final sinc filter
     'kernel_list': KERNEL_KINDS,
     'kernel_prob': KERNEL_SHARES,
     'sinc_prob': 0.1,
@@ -25,7 +25,7 @@ REAL = {
     'betag_range2': (0.5, 4),
     'betap_range2': (1, 2),
     'final_sinc_prob': 0.8,
-    # what the model draws, first stage
+    # drawn by the model, first stage
     'resize_prob': (0.2, 0.7, 0.1),
     'resize_range': (0.15, 1.5),
     'gaussian_noise_prob': 0.5,
@@ -44,7 +44,7 @@ REAL = {
     'jpeg_range2': (30, 95),
 }
 
-#: Our choice: about half of the strength, for pictures that were compressed and resized once, not several times.
+#: Our choice: about half the strength, for images that were compressed and resized once, not several times.
 MEDIUM = REAL | {
     'blur_sigma': (0.2, 2),
     'blur_sigma2': (0.2, 1),
@@ -60,7 +60,7 @@ MEDIUM = REAL | {
     'jpeg_range2': (50, 95),
 }
 
-#: Our choice: clean pictures of a good camera, saved with a high quality.
+#: Our choice: clean images of a good camera, saved with high quality.
 MILD = MEDIUM | {
     'blur_sigma': (0.2, 1),
     'blur_sigma2': (0.2, 0.6),
@@ -78,15 +78,15 @@ MILD = MEDIUM | {
 
 PRESETS = {'mild': MILD, 'medium': MEDIUM, 'real': REAL}
 
-#: keys beside the numbers: not misspelt, however near they are to one of them
+#: other keys, which are not reported as misspelt though they resemble a key of the degradation
 OTHER_KEYS = ('blur_kernel_size', 'blur_kernel_size2', 'gt_usm', 'l1_gt_usm', 'percep_gt_usm', 'gan_gt_usm')
 
 
 def settings(opt, keys):
-    """The values of ``keys``: those of ``opt``, and for the others those of the preset ``opt['degradation']``.
+    """The values of ``keys`` from ``opt``, and for absent or null keys from the preset ``opt['degradation']``.
 
     Raises:
-        OptionError: no such preset, a key that is missing or misspelt, or a value that cannot work.
+        OptionError: there is no such preset, a key is missing or misspelt, or a value is out of range.
     """
     name = opt.get('degradation')
     if name is not None and name not in PRESETS:
@@ -97,13 +97,13 @@ def settings(opt, keys):
     values = PRESETS.get(name, {}) | {key: opt[key] for key in keys if opt.get(key) is not None}
     for key in keys:
         if key not in values:
-            raise OptionError(f'the degradation lacks {key}; give it, or a preset, such as degradation: real')
+            raise OptionError(f'the degradation lacks {key}; set it, or a preset, such as degradation: real')
         check_value(key, values[key])
     return {key: values[key] for key in keys}
 
 
 def check_spelling(opt, keys):
-    """Raise ``OptionError`` if ``opt`` has a key that is none of ours but nearly one of ``keys``."""
+    """Raise ``OptionError`` if ``opt`` has an unknown key that is close to one of ``keys``."""
     for key in opt:
         if key not in REAL and key not in OTHER_KEYS and key not in keys:
             near = difflib.get_close_matches(str(key), keys, 1, cutoff=0.8)
@@ -112,7 +112,7 @@ def check_spelling(opt, keys):
 
 
 def check_value(key, value):
-    """Raise ``OptionError`` unless ``value`` is of the form that the numbers of ``key`` have, and in their bounds."""
+    """Raise ``OptionError`` unless ``value`` has the form and the range that ``key`` requires."""
     form, fits = _rule(key)
     if not fits(value):
         raise OptionError(f'the degradation needs {key} to be {form}, got {value!r}')
@@ -123,9 +123,9 @@ def _rule(key):
     if stem == 'kernel_list':
         return f'a list of {", ".join(KERNEL_KINDS)}', lambda v: _is_list(v) and v and all(k in KERNEL_KINDS for k in v)
     if stem == 'kernel_prob':
-        return 'a list of shares, one for each of kernel_list', _are_shares
+        return 'a list of probabilities, one for each of kernel_list', _are_probabilities
     if stem == 'resize_prob':
-        return 'three shares, of up, down and keep', lambda v: _are_shares(v) and len(v) == 3
+        return 'three probabilities: up, down and keep', lambda v: _are_probabilities(v) and len(v) == 3
     if stem.endswith('_prob'):
         return 'a number from 0 to 1', lambda v: is_number(v) and 0 <= v <= 1
     return _range_rule(stem)
@@ -145,7 +145,7 @@ def _is_list(value):
     return isinstance(value, (list, tuple))
 
 
-def _are_shares(value):
+def _are_probabilities(value):
     return _is_list(value) and all(is_number(v) and v >= 0 for v in value) and sum(value) > 0
 
 

@@ -1,4 +1,4 @@
-"""The second-order degradation of Real-ESRGAN on any device."""
+"""Second-order degradation of Real-ESRGAN, on any device."""
 
 import math
 import random
@@ -30,16 +30,16 @@ KEYS = (*STAGE, 'second_blur_prob', *(f'{key}2' for key in STAGE))
 class SecondOrderDegradation(nn.Module):
     """Blur, resize, noise and JPEG, twice, with a final sinc filter (Real-ESRGAN, arXiv:2107.10833, Sec. 3).
 
-    Draws from ``random``, ``numpy`` and torch in the order of BasicSR's RealESRGANModel, and gives the same bits on a
-    CPU. It never waits for a GPU, on which grey noise is drawn even where no picture of a batch has it. Kernels, noise
-    and qualities differ within a batch; the sizes and modes of the resizes are one for all.
+    Draws from ``random``, ``numpy`` and torch in the order of BasicSR's RealESRGANModel, with bit-equal results on a
+    CPU. It never synchronizes with a GPU, where grey noise is drawn even if no image of the batch has it. Kernels,
+    noise and JPEG qualities differ within a batch; the sizes and modes of the resizes are shared.
 
     Args:
-        opt: an option file's top level, with ``scale`` and Real-ESRGAN's keys (:data:`KEYS`), or ``degradation``, the
-            name of a preset, or both; other keys are left alone.
+        opt: top level of an option file, with ``scale`` and Real-ESRGAN's keys (:data:`KEYS`), or ``degradation``, the
+            name of a preset, or both; other keys are ignored.
 
     Raises:
-        OptionError: a key is missing, misspelt or has a value that cannot work.
+        OptionError: a key is missing or misspelt, or its value is out of range.
     """
 
     def __init__(self, opt):
@@ -54,23 +54,23 @@ class SecondOrderDegradation(nn.Module):
 
     @property
     def min_size(self):
-        """The least H and W in pixels: half of a kernel must fit into every picture that is blurred."""
+        """The minimum H and W of GT in pixels: half a kernel must fit into every image that is blurred."""
         needed = SIDE // 2 + 1
         return max(needed * self.scale, math.ceil(needed / self.stages[0]['resize_range'][0]))
 
     @torch.no_grad()
     def forward(self, gt, kernel1, kernel2, sinc_kernel):
-        """Degrade pictures.
+        """Degrade images.
 
         Args:
-            gt: RGB pictures (N, 3, H, W) in 0..1, sharpened beforehand as Real-ESRGAN does, or not.
-            kernel1, kernel2, sinc_kernel: one of each for every picture, (N, 21, 21).
+            gt: RGB images (N, 3, H, W) in 0..1, sharpened before, as in Real-ESRGAN, or not.
+            kernel1, kernel2, sinc_kernel: kernels (N, 21, 21), one of each per image.
 
         Returns:
-            lq (N, 3, H / scale, W / scale), rounded to 8 bit, in 0..1.
+            lq (N, 3, H / scale, W / scale), in 0..1, rounded to multiples of 1/255.
 
         Raises:
-            OptionError: pictures without 3 channels, too small, or of a size that is no multiple of ``scale``.
+            OptionError: the images do not have 3 channels, are too small, or their size is not a multiple of ``scale``.
         """
         self._check(gt)
         first, second = self.stages
@@ -94,7 +94,7 @@ class SecondOrderDegradation(nn.Module):
     def _check(self, gt):
         channels, *size = gt.shape[1:]
         if channels != 3:
-            raise OptionError(f'the degradation needs pictures of 3 channels, because of JPEG, got {channels}')
+            raise OptionError(f'the degradation needs images with 3 channels, because of JPEG, got {channels}')
         if min(size) < self.min_size or any(side % self.scale for side in size):
             raise OptionError(
                 f'the degradation needs H and W of gt to be at least {self.min_size} '
@@ -128,5 +128,5 @@ def _resize_and_filter(image, size, sinc_kernel):
 
 
 def _blur(image, kernel):
-    # JPEG leaves strides of which filter2D cannot make its view; elsewhere they stay, because noise is drawn by them.
+    # filter2D cannot view the strides that JPEG leaves. Elsewhere they stay, because the drawn noise depends on them.
     return filter2D(image.contiguous(), kernel)

@@ -1,4 +1,4 @@
-"""What ``ganzoo show degradation`` writes: a sheet of low-quality pictures, made as training makes them."""
+"""Contact sheet of degraded images, as training makes them, for ``ganzoo show degradation``."""
 
 import math
 
@@ -12,18 +12,25 @@ from basicsr_ganzoo.degradations.kernels import RandomKernels, check_same_preset
 from basicsr_ganzoo.degradations.second_order import SecondOrderDegradation
 from basicsr_ganzoo.errors import OptionError
 
-CROP = 400  # pixels; the side of what Real-ESRGAN's dataset cuts out of a picture, and the model degrades
-GAP = 4  # pixels between the pictures of a sheet
+CROP = 400  # pixels; side of the crops of Real-ESRGAN's dataset, which the model degrades
+GAP = 4  # pixels between the images of a sheet
 
 
 def write_sheet(option_file, image, out, count, seed):
-    """Degrade the middle of a picture ``count`` times and write gt and the lq pictures side by side.
+    """Degrade the centre of an image ``count`` times and write GT and the LQ images side by side.
 
-    The first picture is gt, the others are lq, enlarged by repeating pixels. Each shows the middle of gt, gt_size x
-    gt_size pixels. The same seed writes the same sheet.
+    The first image is GT, the others are LQ, enlarged by nearest neighbour. Each shows the central gt_size x gt_size
+    pixels of GT. The same seed gives the same sheet.
+
+    Args:
+        option_file: path or name of an option file with the parameters of the degradation.
+        image: path of the image.
+        out: path of the sheet.
+        count: number of LQ images, at least 1.
+        seed: seed of all random numbers.
 
     Raises:
-        OptionError: an argument or the option file is wrong, or the picture cannot be read or is too small.
+        OptionError: an argument or the option file is wrong, or the image cannot be read or is too small.
     """
     if count < 1:
         raise OptionError(f'--count needs to be at least 1, got {count}')
@@ -39,11 +46,11 @@ def write_sheet(option_file, image, out, count, seed):
     lqs = [_degrade(gt, degradation, kernels, opt) for _ in range(count)]
     tiles = [gt, *(lq.repeat(scale, axis=0).repeat(scale, axis=1) for lq in lqs)]
     _write(out, sheet([_middle(tile, size) for tile in tiles]))
-    print(f'{out}: gt, then {count} low-quality pictures at scale {scale}, each of {size}x{size} pixels of gt')
+    print(f'{out}: gt, then {count} low-quality images at scale {scale}, each of {size}x{size} pixels of gt')
 
 
 def sheet(tiles):
-    """Put square pictures of one size (H, W, 3) on a white sheet, row by row, about as many rows as columns."""
+    """Arrange square images of one size (H, W, 3), uint8, on a white sheet with about as many rows as columns."""
     size, columns = len(tiles[0]), math.ceil(math.sqrt(len(tiles)))
     rows = math.ceil(len(tiles) / columns)
     canvas = np.full((rows * (size + GAP) - GAP, columns * (size + GAP) - GAP, 3), 255, np.uint8)
@@ -62,38 +69,40 @@ def _gt_size(opt):
 
 def _read(path):
     try:
-        picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
-        picture = None
-    if picture is None:
-        raise OptionError(f'--image names no picture that can be read: {path}')
-    return picture
+        image = None
+    if image is None:
+        raise OptionError(f'--image cannot be read as an image: {path}')
+    return image
 
 
-def _cut(picture, crop, least, scale):
-    side = min(crop, *picture.shape[:2]) // scale * scale
-    if side < least:
-        height, width = picture.shape[:2]
-        raise OptionError(f'--image is {height}x{width} pixels; gt_size and degradation need {least}x{least} or more')
-    return _middle(picture, side)
+def _cut(image, crop, min_size, scale):
+    side = min(crop, *image.shape[:2]) // scale * scale
+    if side < min_size:
+        height, width = image.shape[:2]
+        raise OptionError(
+            f'--image is {height}x{width} pixels; gt_size and degradation need at least {min_size}x{min_size}'
+        )
+    return _middle(image, side)
 
 
-def _middle(picture, size):
-    top, left = ((side - size) // 2 for side in picture.shape[:2])
-    return picture[top : top + size, left : left + size]
+def _middle(image, size):
+    top, left = ((side - size) // 2 for side in image.shape[:2])
+    return image[top : top + size, left : left + size]
 
 
 @torch.no_grad()
 def _degrade(gt, degradation, kernels, opt):
     image = img2tensor(gt / 255.0).unsqueeze(0)
-    # Real-ESRGAN degrades sharpened pictures always, Real-ESRNet only if it also compares with them.
+    # Real-ESRGAN always degrades sharpened images, Real-ESRNet only if its losses use them too.
     if opt.get('gt_usm', True) or 'RealESRNet' not in opt['model_type']:
         image = USMSharp()(image)
     return tensor2img(degradation(image, **{name: k.unsqueeze(0) for name, k in kernels.draw().items()}))
 
 
-def _write(path, picture):
+def _write(path, image):
     try:
-        imwrite(picture, str(path))
+        imwrite(image, str(path))
     except (OSError, cv2.error) as error:
         raise OptionError(f'--out cannot be written to {path}: {" ".join(str(error).split())}') from error

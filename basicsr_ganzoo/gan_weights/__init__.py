@@ -1,4 +1,4 @@
-"""Factors of the GAN weight that change during training. Importing this folder registers all of them."""
+"""GAN weights that change during training. Importing this folder registers all of them in ``LOSS_REGISTRY``."""
 
 from basicsr_ganzoo.registry import import_entries
 

@@ -1,21 +1,21 @@
-"""A network over a large picture piece by piece, for want of memory."""
+"""Tiled inference: run a network on a large image tile by tile to save memory."""
 
 import torch
 
-OVERLAP = 32  # pixels of LQ around a tile that are computed and thrown away, so that tiles meet without a seam
-GRID = 8  # what networks that unshuffle pixels or have windows do depends on the place modulo 2, 4 or 8
+OVERLAP = 32  # LQ pixels around a tile that are computed and discarded, so that there are no seams
+GRID = 8  # tiles start on this grid: pixel-unshuffle and window attention depend on the position modulo 2, 4 or 8
 
 
 @torch.no_grad()
 def in_tiles(net, image, tile=0):
-    """What ``net`` makes of an image (N, C, H, W): (N, C, H * scale, W * scale), the scale being told from the output.
+    """The output (N, C, H * scale, W * scale) of ``net`` for an image (N, C, H, W), computed tile by tile.
 
-    A pixel that the network makes from pixels at most 32 away is that of the whole picture, but for rounding.
+    If the receptive field reaches at most 32 pixels, the result equals that of the whole image except for rounding.
 
     Args:
-        net: from image to image; called once for each tile and its surroundings.
+        net: network from image to image; it is called once per tile. Its scale is inferred from its output.
         image: on the network's device.
-        tile: side in pixels of the LQ tiles; 0 takes the picture whole.
+        tile: side of the tiles in LQ pixels; 0 for no tiles.
     """
     height, width = image.shape[-2:]
     if not tile or tile >= max(height, width):
@@ -38,7 +38,7 @@ def _one(net, image, top, left, tile):
 
 
 def _with_surroundings(start, tile, size):
-    """First and last pixel of what is computed for a tile, on the grid or at the edge of the picture."""
+    """Start and end of the pixels to compute for a tile: on the grid, or at the edge of the image."""
     first = max(start - OVERLAP, 0) // GRID * GRID
     last = -(-(start + tile + OVERLAP) // GRID) * GRID
     return first, min(last, size)

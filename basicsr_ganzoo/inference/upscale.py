@@ -1,4 +1,4 @@
-"""Pictures through a trained generator: any file that spandrel knows, in tiles if memory is short."""
+"""Upscaling of images with a trained generator, of any architecture that spandrel knows."""
 
 from pathlib import Path
 
@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 import torch
 
-from basicsr_ganzoo.data.picture import is_cut_off, orientation
+from basicsr_ganzoo.data.picture import EXTENSIONS, is_cut_off, orientation
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.inference.tiling import in_tiles
-from basicsr_ganzoo.weights.generators import recognised
+from basicsr_ganzoo.weights.generators import recognize
 
-EXTENSIONS = {'.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff'}
-#: what turns a picture upright, by EXIF's orientation
+#: orientation of EXIF -> transform to the upright image
 TURNS = {
     2: lambda image: image[:, ::-1],
     3: lambda image: image[::-1, ::-1],
@@ -25,13 +24,13 @@ TURNS = {
 
 
 def load_generator(path, device='cpu'):
-    """Load a generator; spandrel finds out from the file which network it is, and we where spandrel does not.
+    """Load a generator, whose architecture is inferred from the file, by spandrel or by :mod:`..weights.generators`.
 
     Returns:
-        spandrel's descriptor, or a :class:`~basicsr_ganzoo.weights.generators.Generator` in its place.
+        spandrel's descriptor, or a :class:`~basicsr_ganzoo.weights.generators.Generator`.
 
     Raises:
-        OptionError: no such file, or no generator from picture to picture that spandrel knows.
+        OptionError: the file is missing, or does not hold a known generator from image to image.
     """
     from spandrel import ImageModelDescriptor, ModelLoader
 
@@ -39,37 +38,37 @@ def load_generator(path, device='cpu'):
         raise OptionError(f'there is no file {path}; correct the path')
     try:
         model = ModelLoader(device=device).load_from_file(path)
-    except Exception as error:  # spandrel and torch raise many kinds for a file that is none of theirs
-        known = recognised(path, device)
+    except Exception as error:  # spandrel and torch raise many types for other files
+        known = recognize(path, device)
         if known:
             return known
         reason = ' '.join(str(error).split())[:200]
         raise OptionError(
-            f'{path} is no generator that spandrel or we know ({type(error).__name__}: {reason})'
+            f'{path} is not a generator that spandrel or BasicSR knows ({type(error).__name__}: {reason})'
         ) from error
     if not isinstance(model, ImageModelDescriptor):
-        raise OptionError(f'{path} is a {model.architecture.name}, which does not turn one picture into another')
+        raise OptionError(f'{path} is a {model.architecture.name}, which does not map one image to another')
     return model.eval()
 
 
 def upscale_tensor(model, image, tile=0):
-    """Upscale an image (N, C, H, W) in 0..1 with a spandrel model to (N, C, H * scale, W * scale).
+    """Upscale an image (N, C, H, W) in 0..1 to (N, C, H * scale, W * scale).
 
     Args:
-        model: what :func:`load_generator` returns.
+        model: the result of :func:`load_generator`.
         image: on the model's device.
-        tile: side in pixels of the LQ tiles; 0 takes the picture whole.
+        tile: side of the tiles in LQ pixels; 0 for no tiles.
     """
     return in_tiles(model, image, tile)
 
 
-def upscale_picture(model, picture, tile=0):
-    """Upscale a picture as cv2 reads it: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, of 8 or 16 bits, which it keeps.
+def upscale_image(model, image, tile=0):
+    """Upscale an image as cv2 reads it: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16, which is kept.
 
-    A grey picture and an alpha channel go through the network as three equal channels, of which the mean is kept.
+    A grey image and an alpha channel go through the network as three equal channels, which are averaged.
     """
-    white = np.iinfo(picture.dtype).max
-    planes = picture.astype(np.float32) / white
+    white = np.iinfo(image.dtype).max
+    planes = image.astype(np.float32) / white
     if planes.ndim == 2:
         out = _through_network(model, np.repeat(planes[..., None], 3, axis=2), tile).mean(axis=2)
     elif planes.shape[2] == 4:
@@ -77,7 +76,7 @@ def upscale_picture(model, picture, tile=0):
         out = np.concatenate([_through_network(model, planes[..., :3], tile), alpha], axis=2)
     else:
         out = _through_network(model, planes, tile)
-    return (out.clip(0, 1) * white).round().astype(picture.dtype)
+    return (out.clip(0, 1) * white).round().astype(image.dtype)
 
 
 def _through_network(model, bgr, tile):
@@ -86,37 +85,37 @@ def _through_network(model, bgr, tile):
     return out.float().cpu().numpy().transpose(1, 2, 0)[..., ::-1]
 
 
-def pictures_in(path):
-    """The picture files at ``path``, a file or a folder (with what is below it), with their place relative to it.
+def find_images(path):
+    """The image files at ``path``, a file or a folder that is searched recursively, with their paths relative to it.
 
     Raises:
-        OptionError: there is nothing, or no picture.
+        OptionError: there is no such path, or no image in it.
     """
     path = Path(path)
     if path.is_file():
         return [(path, Path(path.name))]
     if not path.is_dir():
-        raise OptionError(f'-i names neither a picture nor a folder: {path}')
+        raise OptionError(f'-i is neither an image nor a folder: {path}')
     found = [file for file in sorted(path.rglob('*')) if file.suffix.lower() in EXTENSIONS and file.is_file()]
     if not found:
-        raise OptionError(f'{path} holds no pictures ({" ".join(sorted(EXTENSIONS))})')
+        raise OptionError(f'{path} holds no images ({" ".join(EXTENSIONS)})')
     return [(file, file.relative_to(path)) for file in found]
 
 
-def read_picture(path):
-    """Read a picture of 8 or 16 bits with all its channels, turned as its EXIF data say.
+def read_image(path):
+    """Read an image of 8 or 16 bits with all its channels, turned upright as its EXIF orientation says.
 
     Raises:
-        OptionError: the file cannot be read, or is no such picture, or only a part of one.
+        OptionError: the file cannot be read, or is not a complete image of 8 or 16 bits.
     """
     try:
         content = path.read_bytes()
         whole = bool(content) and not is_cut_off(content)
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
     except OSError as error:
         raise OptionError(f'{path} cannot be read: {error.strerror}') from error
     except cv2.error:
-        picture = None
-    if picture is None or picture.dtype not in (np.uint8, np.uint16):
-        raise OptionError(f'{path} cannot be read as a whole picture of 8 or 16 bits')
-    return np.ascontiguousarray(TURNS.get(orientation(content), lambda image: image)(picture))
+        image = None
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        raise OptionError(f'{path} cannot be read as a complete image of 8 or 16 bits')
+    return np.ascontiguousarray(TURNS.get(orientation(content), lambda image: image)(image))

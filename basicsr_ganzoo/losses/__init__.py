@@ -1,4 +1,7 @@
-"""GAN losses, and the further losses of a generator. Importing this folder registers all of them."""
+"""GAN losses and other losses of the generator. Importing this folder registers all of them in ``LOSS_REGISTRY``.
+
+Derive your own GAN loss from :class:`AdversarialLoss`.
+"""
 
 from basicsr_ganzoo.losses.adversarial import AdversarialLoss, is_gan_loss
 from basicsr_ganzoo.losses.pairing import PAIRINGS

@@ -1,35 +1,35 @@
-"""Logits of a discriminator: one tensor, or a list with one for each scale."""
+"""Helpers for the logits of a discriminator: one tensor, or a list with one per scale."""
 
 import torch
 
 
 def as_list(pred):
-    """Logits as a list with one tensor for each scale."""
+    """The logits as a list with one tensor per scale."""
     return list(pred) if isinstance(pred, (list, tuple)) else [pred]
 
 
 def detached(pred):
-    """The same logits without their graph."""
+    """The logits, detached from the graph."""
     return [p.detach() for p in pred] if isinstance(pred, (list, tuple)) else pred.detach()
 
 
 def at_least_float32(x):
-    """``x``, in float32 if it was in half precision."""
+    """``x``, converted to float32 if it is in half precision."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def mean_logit(pred):
-    """The mean logit of each sample, over its map and then over the scales: (N,), float32 or finer."""
+    """The mean logit of each sample, over its map and then over the scales: (N,), in float32 or float64."""
     means = [at_least_float32(p).flatten(1).mean(dim=1) for p in as_list(pred)]
     return torch.stack(means).mean(dim=0)
 
 
 def share_above(x, boundary):
-    """The share of the logits ``x`` above a boundary; those on it count half. 0-dim."""
+    """The fraction of the logits ``x`` above ``boundary``, in 0..1; those equal to it count half. 0-dim."""
     return ((x > boundary).float().mean() + (x >= boundary).float().mean()) / 2
 
 
 def mean_pair_accuracy(real, fake):
-    """The share of places at which the real logit is above the fake one, over all scales. 0-dim."""
+    """The fraction of positions at which the real logit is above the fake one, averaged over the scales. 0-dim."""
     pairs = zip(as_list(real), as_list(fake), strict=True)
     return torch.stack([share_above(r.float() - f.float(), 0) for r, f in pairs]).mean()

@@ -1,11 +1,11 @@
-"""How real and fake logits meet before a GAN loss sees them."""
+"""Pairings: how a GAN loss combines real and fake logits. Each is a function ``(real, fake) -> (real, fake)``."""
 
 import torch
 from torch import distributed as dist
 
 
 class _MeanOverRanks(torch.autograd.Function):
-    """Mean over all ranks. Its gradient is the sum over ranks divided by their number: the mean of the gradients."""
+    """Mean over all ranks. Its gradient is the mean of the gradients of all ranks."""
 
     @staticmethod
     def forward(ctx, x):
@@ -26,7 +26,7 @@ def _mean(x, dims, detach):
 
 
 def plain(real, fake, detach_mean=False):
-    """Leave the logits as they are."""
+    """The logits, unchanged."""
     return real, fake
 
 
@@ -37,7 +37,7 @@ def average(real, fake, detach_mean=False):
 
 
 def batch_average(real, fake, detach_mean=False):
-    """Subtract the mean of the other side over batch and ranks only, place by place of the map: KAIR's ``ragan``."""
+    """Subtract the mean of the other side over batch and ranks only, at each position of the map: KAIR's ``ragan``."""
     return real - _mean(fake, 0, detach_mean), fake - _mean(real, 0, detach_mean)
 
 

@@ -1,4 +1,4 @@
-"""Validation metrics beside those of BasicSR. Importing this folder registers all of them."""
+"""Validation metrics in addition to BasicSR's. Importing this folder registers all of them in ``METRIC_REGISTRY``."""
 
 from basicsr_ganzoo.registry import import_entries
 

@@ -1,4 +1,4 @@
-"""CutMix consistency: D's map of a mixed picture is the mixture of its maps."""
+"""CutMix consistency: D's logits for a mixed image must be the mixture of its logits."""
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
@@ -11,9 +11,9 @@ from basicsr_ganzoo.regularizers.base import Regularizer
 
 
 def random_boxes(image):
-    """Masks (N, 1, H, W) for a batch of images: 1 in a random box and 0 around it or, by the toss of a coin, reversed.
+    """Masks (N, 1, H, W) for a batch of images: 1 in a random box and 0 around it or, with probability 1/2, inverted.
 
-    The box's share of the picture is uniform in 0..1, and so is its place.
+    The area of the box, as a fraction of the image, and its position are uniform in 0..1.
     """
     share, top, left, coin = torch.rand(4, len(image), 1, 1, 1, dtype=image.dtype, device=image.device)
     side = share.sqrt()
@@ -32,18 +32,18 @@ class CutMixConsistency(Regularizer):
     """CutMix consistency of discriminators with a map of logits (U-Net GAN: Schönfeld et al. 2020, arXiv:2002.12655).
 
     penalty = E[ (D(M real + (1 - M) fake) - (M D(real) + (1 - M) D(fake)))^2 ] in logit^2, a mean over map, scales and
-    batch; M is 1 in a random box of real i and 0 in the rest, which is fake i, and is averaged down to the size of each
-    map. All three terms carry a gradient. A D that judges every pixel by itself is charged 0.
-    Differs from the paper by the mean, where that has a norm, by the pairs (real i and fake i show the same place), and
-    by being the consistency term alone: the mixed picture is not also trained on as partly real and partly fake.
-    Price: a due step costs D 1.5 times as much.
+    batch; M is 1 in a random box (real i) and 0 elsewhere (fake i), and is average-pooled to the size of each map. All
+    three terms are differentiated. The penalty is 0 for a D whose logits depend on one pixel each.
+    Differs from the paper by the mean instead of a norm, by the pairs (real i and fake i show the same content), and by
+    being the consistency term only: D is not also trained to classify the mixed image as partly real, partly fake.
+    Cost: 1.5 times a step of D, in the iterations of its interval.
 
     Args:
         loss_weight: lambda; 1 is our choice.
-        interval: see the base class; 1 is our choice.
+        interval: see :class:`Regularizer`; 1 is our choice.
 
     Raises:
-        OptionError: D gives no map.
+        OptionError: D returns one logit per image, not a map of logits.
     """
 
     full_precision = False
@@ -52,18 +52,18 @@ class CutMixConsistency(Regularizer):
         real_maps, fake_maps = _maps(step.real_pred), _maps(step.fake_pred)
         mask = random_boxes(step.real)
         mixed_maps = _maps(step.logits(torch.lerp(step.fake.detach(), step.real.detach(), mask)))
-        charges = []
+        penalties = []
         for real, fake, mixed in zip(real_maps, fake_maps, mixed_maps, strict=True):
             share = F.adaptive_avg_pool2d(mask, real.shape[2:]).to(real.dtype)
-            charges.append((mixed - torch.lerp(fake, real, share)).square().mean())
-        return torch.stack(charges).mean()
+            penalties.append((mixed - torch.lerp(fake, real, share)).square().mean())
+        return torch.stack(penalties).mean()
 
 
 def _maps(pred):
     for p in as_list(pred):
         if p.ndim < 4:
             raise OptionError(
-                f'CutMixConsistency needs a discriminator with a map of logits, and this one gives logits of shape '
+                f'CutMixConsistency needs a discriminator with a map of logits, and this one returns logits of shape '
                 f'{tuple(p.shape)}; use one such as UNetSNDiscriminator or PatchGANDiscriminator, or remove '
                 'CutMixConsistency from train.d_reg_opt'
             )

@@ -1,19 +1,20 @@
-"""WGAN-GP and DRAGAN: D's gradient has a given norm, between real and fake or around real."""
+"""Gradient penalties of WGAN-GP and DRAGAN: the norm of D's gradient, between real and fake or around real images."""
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from basicsr_ganzoo.config.build import check_number
+from basicsr_ganzoo.config.signature import checked
+from basicsr_ganzoo.config.types import Count, NonNegative
 from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.regularizers.base import Regularizer, image_gradient
 
 
 class _GradientNorm(Regularizer):
-    """Base of the penalties on the norm of the gradient. A subclass says in ``places`` where it is taken."""
+    """Base class of the penalties on the norm of the gradient. A subclass chooses the images in ``places``."""
 
-    def __init__(self, loss_weight=10.0, interval=1, target=1.0):
+    @checked
+    def __init__(self, loss_weight: NonNegative = 10.0, interval: Count = 1, target: NonNegative = 1.0):
         super().__init__(loss_weight, interval)
-        check_number(type(self).__name__, 'target', target, least=0)
         self.target = target
 
     def places(self, step):
@@ -31,16 +32,16 @@ class GradientPenalty(_GradientNorm):
     """Gradient penalty of WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028, Eq. 3).
 
     penalty = E[ (|d mean(D(x)) / dx| - target)^2 ] at x = t real_i + (1 - t) fake_i with t ~ U(0, 1) for each i; the
-    norm is over C, H and W of one picture, in logit / intensity. A critic whose gradient has norm 1 is charged 0.
-    Differs from BasicSR's ``gradient_penalty_loss``, which takes a norm over C for each pixel and so charges such a
-    critic, and from the paper by the pairs: real i and fake i show the same place. D should have no batch norm, which
+    norm is over C, H and W of one image, in logit / intensity. For a critic whose gradient has norm 1 it is 0.
+    Differs from BasicSR's ``gradient_penalty_loss``, which takes the norm over C at each pixel and so penalizes such a
+    critic, and from the paper by the pairs: real i and fake i show the same content. D should have no batch norm, which
     mixes the gradients of the samples.
-    Price: a due step costs D 2.0 times as much.
+    Cost: 2.0 times a step of D, in the iterations of its interval.
 
     Args:
-        loss_weight: lambda; 10 is the paper's.
-        interval: see the base class; the paper's is 1.
-        target: the norm that is charged 0; the paper's is 1, and 0 is a zero-centred penalty.
+        loss_weight: lambda; the paper has 10.
+        interval: see :class:`Regularizer`; the paper has 1.
+        target: the norm without a penalty, at least 0; the paper has 1, and 0 gives a zero-centred penalty.
     """
 
     def places(self, step):
@@ -54,18 +55,24 @@ class DRAGANPenalty(_GradientNorm):
 
     penalty = E[ (|d mean(D(x + n)) / dx| - target)^2 ] at real x with n ~ N(0, sigma^2), with the norm of
     ``GradientPenalty``. It needs no Wasserstein loss. D should have no batch norm.
-    Price: a due step costs D 2.0 times as much.
+    Cost: 2.0 times a step of D, in the iterations of its interval.
 
     Args:
-        loss_weight: lambda; 10 is the paper's.
-        interval: see the base class; the paper's is 1.
-        target: the norm that is charged 0; the paper's k is 1.
-        sigma: standard deviation of the noise for images in 0..1; 0.1 is our choice.
+        loss_weight: lambda; the paper has 10.
+        interval: see :class:`Regularizer`; the paper has 1.
+        target: the norm without a penalty, at least 0; the paper's k is 1.
+        sigma: standard deviation of the noise for images in 0..1, at least 0; 0.1 is our choice.
     """
 
-    def __init__(self, loss_weight=10.0, interval=1, target=1.0, sigma=0.1):
+    @checked
+    def __init__(
+        self,
+        loss_weight: NonNegative = 10.0,
+        interval: Count = 1,
+        target: NonNegative = 1.0,
+        sigma: NonNegative = 0.1,
+    ):
         super().__init__(loss_weight, interval, target)
-        check_number(type(self).__name__, 'sigma', sigma, least=0)
         self.sigma = sigma
 
     def places(self, step):

@@ -1,20 +1,20 @@
-"""Filtering along one axis.
+"""One-dimensional filters for the views.
 
-It is done by shifts and additions rather than by a convolution: TF32, which GPUs use for convolutions, and autocast
-round an image of 0.5 by 1e-4 to 1e-3, of which a high-pass would show D the rounding.
+They use shifts and additions, not a convolution: TF32, which GPUs use for convolutions, and autocast round an image of
+0.5 by 1e-4 to 1e-3, and a high-pass filter would show D this rounding error.
 """
 
 import torch
 
 
 def mirrored(index, size):
-    """Indices of any value brought into 0 to ``size`` - 1 by reflection that repeats the border: c b a|a b c|c b a."""
+    """Map any indices into 0 to ``size`` - 1 by reflection with a repeated border: c b a|a b c|c b a."""
     index = index % (2 * size)
     return torch.minimum(index, 2 * size - 1 - index)
 
 
 def mirror(image, dim, before, after):
-    """Extend along ``dim`` by reflection, by any number of pixels, also by more than the image has."""
+    """Extend along ``dim`` by reflection, by any number of pixels, even more than the image has."""
     size = image.shape[dim]
     index = torch.arange(-before, size + after, device=image.device)
     return image.index_select(dim, mirrored(index, size))
@@ -23,7 +23,7 @@ def mirror(image, dim, before, after):
 def correlate(image, taps, dim, dilation=1, stride=1):
     """``sum_t taps[t] * image[stride * i + dilation * t - c]`` along ``dim``, with mirrored borders, centred.
 
-    The result has 1 / ``stride`` of the image's size, which has to be a multiple of it.
+    The size of the result is that of the image divided by ``stride``, of which it must be a multiple.
     """
     reach = (len(taps) - 1) * dilation
     extra = reach - (stride - 1)

@@ -1,4 +1,4 @@
-"""What all views share."""
+"""Base class of the views: differentiable transforms of the discriminator's input."""
 
 from torch import nn
 
@@ -7,33 +7,36 @@ from basicsr_ganzoo.losses.logits import at_least_float32
 
 
 class View(nn.Module):
-    """Base of the views: what D is shown instead of the plain picture, differentiable, and alike for real and fake.
+    """Base class of the views: a differentiable transform of D's input, the same for real and fake images.
 
-    A subclass says in ``transform`` what becomes of images and, if it is random, in ``draw`` what it draws for them.
+    A subclass implements ``transform`` and, if it is random, ``draw``, which draws its random parameters.
     """
 
-    #: the smallest height and width that it takes
+    #: the smallest height and width that it accepts
     min_size = 1
 
     def out_channels(self, num_in_ch):
-        """Channels of what D is shown; ``network_d.num_in_ch`` has to be this.
+        """The number of channels of the result, given those of the image; ``network_d.num_in_ch`` must equal it.
 
         Raises:
-            OptionError: the view has no meaning for so many channels.
+            OptionError: the view is not defined for images of ``num_in_ch`` channels.
         """
         return num_in_ch
 
     def draw(self, image):
-        """Draw the random parameters for a batch like ``image`` (N, C, H, W); sample i of each set has the same."""
+        """Draw the random parameters for a batch like ``image`` (N, C, H, W); real i and fake i share them."""
 
     def transform(self, image, drawn):
-        """What D is shown of ``image`` (N, C, H, W), which is in float32 or finer."""
+        """Transform ``image`` (N, C, H, W), in float32 or float64, with the result of ``draw``."""
         raise NotImplementedError
 
     def forward(self, *images):
-        """Transform several batches of one shape with the same random parameters. Returns a tuple of them.
+        """Transform several batches of one shape with the same random parameters. Returns a tuple of the results.
 
-        Half precision is computed in float32, since the small differences that views show are lost in it.
+        Half precision is computed in float32, because it would lose the small differences that views compute.
+
+        Raises:
+            OptionError: a batch does not have the shape (N, C, H, W), the shapes differ, or H or W is too small.
         """
         self._check(images)
         drawn = self.draw(images[0])

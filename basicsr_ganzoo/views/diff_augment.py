@@ -1,11 +1,12 @@
-"""Random changes of what D sees, so that it cannot learn few pictures by heart."""
+"""DiffAugment view: random differentiable augmentation, so that D cannot memorize a small data set."""
 
 from dataclasses import dataclass
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ganzoo.config.build import check_choice, check_number
+from basicsr_ganzoo.config.signature import checked
+from basicsr_ganzoo.config.types import Number, Share
 from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.views._filters import mirrored
 from basicsr_ganzoo.views.base import View
@@ -13,9 +14,9 @@ from basicsr_ganzoo.views.base import View
 
 @dataclass(frozen=True)
 class Drawn:
-    """What ``DiffAugmentView`` drew for a batch, sample by sample."""
+    """The random parameters of ``DiffAugmentView`` for a batch, per sample."""
 
-    rows: torch.Tensor  # (N, 1, H, 1): which row comes where
+    rows: torch.Tensor  # (N, 1, H, 1): source row of each row
     columns: torch.Tensor  # (N, 1, 1, W)
     transposed: torch.Tensor  # (N, 1, 1, 1), bool
     hole: torch.Tensor  # (N, 1, H, W), bool
@@ -28,40 +29,41 @@ class Drawn:
 class DiffAugmentView(View):
     """Differentiable augmentation (DiffAugment, Zhao et al. 2020, arXiv:2006.10738), alike for real i and fake i.
 
-    Each sample has its own random parameters. Differs from the official code: colour is off, since D would no longer
-    see a colour drift of G, the fault that users of SR report; flips are added; a shifted image is continued by
-    mirroring instead of grey; colours are in units of an image in 0 to 1.
+    Each sample has its own random parameters. Differs from the official code: colour is off, because D would no longer
+    see a colour shift of G, which users of SR models report; flips are added; a shifted image is extended by mirroring,
+    not with grey; colours are in units of an image in 0 to 1.
 
     Args:
-        probability: of each change of each sample, 0 to 1; 0 is the plain image, bit by bit. It may change in training.
-        translation: largest shift along each axis, as a part of the side; the paper has 1/8.
-        cutout: side of the hole, as a part of the side of the image; its centre lies anywhere, so that a part may be
-            outside; the paper has 1/2. 0 for none.
+        probability: of each augmentation of each sample, 0 to 1; 0 leaves the image bit-equal. It may change in
+            training.
+        translation: largest shift along each axis, as a fraction of the side, 0 to 1; the paper has 1/8.
+        cutout: side of the hole, as a fraction of the image side, 0 to 1; its centre is uniform over the image, so part
+            of the hole may be outside; the paper has 1/2. 0 for none.
         flips: left-right, up-down and, if H = W, transposition: together all 8 orientations of a square.
         colour: 0 to 1; 1 is the paper: brightness +- 0.25, saturation times 0 to 2, contrast times 0.5 to 1.5.
-        fill: value in the hole; 0.5 is the paper's middle grey. Use 0 behind a view whose mean is 0.
+        fill: value in the hole; 0.5 is the paper's middle grey. Use 0 after a view whose mean is 0.
 
     Shape: (N, C, H, W) -> the same, any size.
 
-    Range: that of the image and ``fill``, with ``colour`` beyond it. On photographs (100 of BSDS500, RGB in 0 to 1
-    with a standard deviation of 0.246) the standard deviation is 0.226; a fifth of the pixels lies in the hole.
+    Range: that of the image and ``fill``; ``colour`` can exceed it. On photographs (100 of BSDS500, RGB in 0 to 1
+    with a standard deviation of 0.246) the standard deviation is 0.226; a fifth of the pixels is in the hole.
 
     Cost: copies of the image, no multiply-adds; FlopCounter counts 0.
     """
 
-    def __init__(self, probability=1.0, translation=0.125, cutout=0.5, flips=True, colour=0.0, fill=0.5):
+    @checked
+    def __init__(
+        self,
+        probability: Share = 1.0,
+        translation: Share = 0.125,
+        cutout: Share = 0.5,
+        flips: bool = True,
+        colour: Share = 0.0,
+        fill: Number = 0.5,
+    ):
         super().__init__()
-        for name, value in (
-            ('probability', probability),
-            ('translation', translation),
-            ('cutout', cutout),
-            ('colour', colour),
-        ):
-            check_number('DiffAugmentView', name, value, least=0, most=1)
-        check_number('DiffAugmentView', 'fill', fill)
-        check_choice('DiffAugmentView', 'flips', flips, (False, True))
         self.probability, self.translation, self.cutout = probability, translation, cutout
-        self.flips, self.colour, self.fill = bool(flips), colour, fill
+        self.flips, self.colour, self.fill = flips, colour, fill
 
     def draw(self, image):
         if self.probability == 0:
@@ -90,20 +92,20 @@ class DiffAugmentView(View):
         return torch.where(drawn.hole, self.fill, image)
 
     def _source(self, image, size):
-        """For each place along an axis, the place whose pixel comes there, after a flip and a shift: (N, size)."""
+        """The source index of each pixel along an axis, after a flip and a shift: (N, size)."""
         shift = (self._uniform(image) * self.translation * size).round().long() * self._chosen(image)
         index = mirrored(torch.arange(size, device=image.device) + shift, size)
         return torch.where(self._half(image) & self.flips, size - 1 - index, index)
 
     def _span(self, image, size):
-        """Which places along an axis lie in the hole: (N, size), bool."""
+        """Which positions along an axis are in the hole: (N, size), bool."""
         side = round(self.cutout * size)
         centre = (torch.rand(len(image), 1, device=image.device) * size).long()
         offset = torch.arange(size, device=image.device) - centre + side // 2
         return (offset >= 0) & (offset < side)
 
     def _factor(self, image, reach):
-        """A factor from 1 - reach to 1 + reach, nearer to 1 for less ``colour``, and 1 where not chosen."""
+        """A factor from 1 - reach to 1 + reach, scaled by ``colour``; 1 for samples that are not chosen."""
         factor = 1 + self._uniform(image) * self._chosen(image) * (reach * self.colour)
         return factor.view(-1, 1, 1, 1)
 

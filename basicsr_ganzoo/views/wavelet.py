@@ -1,20 +1,23 @@
-"""Bands of a wavelet transform."""
+"""Wavelet view: bands of a stationary or decimated wavelet transform of the image."""
 
 import math
+from typing import Annotated, Literal
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
+from pydantic import Field
 from torch.nn import functional as F
 
-from basicsr_ganzoo.config.build import check_choice, check_number, check_whole_number
+from basicsr_ganzoo.config.signature import checked
+from basicsr_ganzoo.config.types import Count, Number
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.views._filters import correlate, mirror
 from basicsr_ganzoo.views.base import View
 
 #: Scaling filters (low-pass, sum sqrt(2)) of Daubechies, Ten Lectures on Wavelets, 1992, Tables 6.1 and 6.3. They were
-#: computed to 60 digits by spectral factorization: all zeros inside the unit circle for db, for sym those with the
-#: phase nearest to a linear one.
+#: computed to 60 digits by spectral factorization: all zeros inside the unit circle for db, and for sym those whose
+#: phase is closest to linear.
 SCALING = {
     'haar': [math.sqrt(0.5), math.sqrt(0.5)],
     'db2': [0.48296291314453414, 0.83651630373780791, 0.22414386804201338, -0.12940952255126038],
@@ -37,7 +40,7 @@ BANDS = ('LL', 'LH', 'HL', 'HH')
 
 
 def wavelet_filters(wavelet):
-    """The orthonormal low-pass and high-pass filter of a name of :data:`SCALING`."""
+    """The orthonormal low-pass (L) and high-pass (H) filter of a wavelet of :data:`SCALING`."""
     low = SCALING[wavelet]
     return {'L': low, 'H': [(-1) ** t * tap for t, tap in enumerate(reversed(low))]}
 
@@ -52,50 +55,49 @@ def luma(image):
 class WaveletView(View):
     """Bands of a stationary or decimated wavelet transform (WGSR, Korkmaz et al. 2024, arXiv:2402.19215).
 
-    The defaults are the bands on which WGSR's discriminator works. Differs from it by the scale: here low-pass and
-    high-pass have the same norm, so that all bands together have the energy of the image, stationary or not. In WGSR,
+    The defaults are the bands that WGSR's discriminator sees. Differs from it by the scale: here low-pass and high-pass
+    have the same norm, so that all bands together have the energy of the image, stationary or not. In WGSR,
     LH and HL are 255 * sqrt(2) = 361 and HH is 510 times as large.
 
     Args:
         wavelet: ``haar``, ``db2``, ``db4``, ``sym4``, ``sym7``.
-        level: how often the low-pass band is split again, 1 to 8; the detail bands of all levels are shown, finest
-            first.
-        stationary: every band has the size of the image, and a shifted image has shifted bands. ``false`` halves the
-            size with each level, to ceil(size / 2 ** level), and packs finer bands, as ``F.pixel_unshuffle`` does, to
-            the size of the coarsest.
-        bands: which to show, in this order: ``LH`` (low-pass along x, high-pass along y: horizontal edges), ``HL``,
-            ``HH``, and ``LL``, which is shown of the last level only.
-        luma: show the bands of BT.601's Y (range 16 / 255 to 235 / 255) instead of each channel's; needs RGB.
+        level: number of decompositions, 1 to 8, each of the low-pass band of the one before; the result has the detail
+            bands of all levels, finest first.
+        stationary: every band has the size of the image, and a shifted image gives shifted bands. ``false`` halves the
+            size at each level, to ceil(size / 2 ** level), and packs the finer bands into the size of the coarsest, as
+            ``F.pixel_unshuffle`` does.
+        bands: the bands of the result, in this order: ``LH`` (low-pass along x, high-pass along y: horizontal edges),
+            ``HL``, ``HH``, and ``LL``, which is taken from the last level only.
+        luma: transform BT.601's Y (range 16 / 255 to 235 / 255) instead of each channel; requires RGB.
         gain: factor of the result.
 
-    Shape: (N, C, H, W) -> (N, ``network_d.num_in_ch``, h, w), that is C (luma: 1) times the number of ``bands``, at
-    more levels times the detail bands of them all. Any size if stationary, else H and W >= 2 ** level. Borders are
+    Shape: (N, C, H, W) -> (N, ``network_d.num_in_ch``, h, w). The number of channels is C (luma: 1) times the number of
+    ``bands``, counting detail bands once per level. Any size if stationary, else H and W >= 2 ** level. Borders are
     mirrored.
 
     Range: the detail bands have a mean of 0. On photographs (100 of BSDS500, RGB in 0 to 1 with a standard deviation of
     0.246) the standard deviation of LH, HL, HH is 0.024, 0.022, 0.012 with the defaults and 0.028, 0.026, 0.017 at the
-    second level; 1.2 times this for ``luma: false`` or haar, 2 times this for ``stationary: false``; largest values are
-    20 times as large. ``gain: 12`` brings the defaults about to RGB, ``gain: 361`` to WGSR's scale.
+    second level; 1.2 times this for ``luma: false`` or haar, 2 times this for ``stationary: false``; the largest
+    values are 20 times as large. ``gain: 12`` scales the defaults to about that of RGB, ``gain: 361`` to WGSR's.
 
-    Cost: 70 multiply-adds a value and level for sym7, 10 for haar; element-wise, so FlopCounter counts 0. On a
+    Cost: 70 multiply-adds per value and level for sym7, 10 for haar; element-wise, so FlopCounter counts 0. On a
     CPU 0.3 % of the time of ``UNetSNDiscriminator``, forward and backward, with the defaults.
     """
 
-    def __init__(self, wavelet='sym7', level=1, stationary=True, bands=('LH', 'HL', 'HH'), luma=True, gain=1.0):
+    @checked
+    def __init__(
+        self,
+        wavelet: Literal[tuple(SCALING)] = 'sym7',
+        level: Annotated[Count, Field(le=8)] = 1,
+        stationary: bool = True,
+        bands: tuple[Literal[BANDS], ...] = ('LH', 'HL', 'HH'),
+        luma: bool = True,
+        gain: Number = 1.0,
+    ):
         super().__init__()
-        check_choice('WaveletView', 'wavelet', wavelet, SCALING)
-        check_whole_number('WaveletView', 'level', level)
-        check_number('WaveletView', 'level', level, 1, 8)
-        check_number('WaveletView', 'gain', gain)
-        for name, value in (('stationary', stationary), ('luma', luma)):
-            check_choice('WaveletView', name, value, (False, True))
-        if not isinstance(bands, (list, tuple)):
-            raise ValueError(f'WaveletView needs bands to be a list, such as [LH, HL, HH], got {bands!r}')
-        for band in bands:
-            check_choice('WaveletView', 'bands', band, BANDS)
         if not bands or len(set(bands)) < len(bands):
             raise ValueError(f'WaveletView needs bands to name each band once, got {list(bands)}')
-        self.level, self.stationary, self.bands, self.luma, self.gain = level, stationary, tuple(bands), luma, gain
+        self.level, self.stationary, self.bands, self.luma, self.gain = level, stationary, bands, luma, gain
         self.min_size = 1 if stationary else 2**level
         scale = math.sqrt(0.5) if stationary else 1
         self.filters = {key: [scale * tap for tap in taps] for key, taps in wavelet_filters(wavelet).items()}
@@ -122,7 +124,7 @@ class WaveletView(View):
         return self.gain * torch.cat(shown, dim=1)
 
     def split(self, image, level, bands):
-        """The ``bands`` into which the LL band of the level before, ``image``, is split."""
+        """Decompose ``image``, the LL band of the previous level, into ``bands``: a dict from name to band."""
         steps = {'dilation': 2 ** (level - 1)} if self.stationary else {'stride': 2}
         along_x = {key: correlate(image, self.filters[key], 3, **steps) for key in {band[0] for band in bands}}
         return {band: correlate(along_x[band[0]], self.filters[band[1]], 2, **steps) for band in bands}

@@ -1,1 +1,1 @@
-"""Weights in and out of files."""
+"""Weights in files: read, find, convert, check, load, export."""

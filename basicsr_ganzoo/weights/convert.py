@@ -1,7 +1,7 @@
-"""Names of the same networks in other code bases, turned into ours where the function is the same, refused where not.
+"""Conversion of state dicts from other code bases to the names of our networks, where the networks are equal.
 
-A conversion is a function ``(weights, net) -> weights or None``; None means that the names are not those it knows.
-The messages of errors begin with a verb, whose subject is the file.
+A conversion is a function ``(weights, net) -> weights or None``; None means that it does not apply to these names.
+Error messages begin with a verb, whose subject is the file.
 """
 
 import re
@@ -12,14 +12,14 @@ from torch import nn
 from basicsr_ganzoo.archs.patchgan_arch import PatchGANDiscriminator
 from basicsr_ganzoo.errors import OptionError
 
-#: RRDBNet in ESRGAN's repository since 2019 and in KAIR's BSRGAN; as BasicSR's script convert_models.py has it
+#: RRDBNet in ESRGAN's repository since 2019 and in KAIR's BSRGAN, as in BasicSR's script convert_models.py
 OLD_ESRGAN = {
     r'RRDB_trunk\.(\d+)\.RDB(\d)\.': r'body.\1.rdb\2.',
     r'trunk_conv\.': 'conv_body.',
     r'upconv(\d)\.': r'conv_up\1.',
     r'HRconv\.': 'conv_hr.',
 }
-#: the same at scale 4 in ESRGAN's release of 2018, whose names most community models have
+#: RRDBNet of scale 4 in ESRGAN's release of 2018, whose names most community models use
 OLDEST_ESRGAN = {
     r'model\.0\.': 'conv_first.',
     r'model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\d)\.0\.': r'body.\1.rdb\2.\3.',
@@ -38,10 +38,10 @@ NORMS = {nn.BatchNorm2d: 'batch', nn.InstanceNorm2d: 'instance'}
 
 
 def convert(weights, net):
-    """Give ``weights`` the names that ``net`` has, if a conversion is known.
+    """Rename ``weights`` to the names of ``net``, if a conversion is known.
 
     Raises:
-        OptionError: the names are known to belong to a network that ours does not equal.
+        OptionError: the names belong to a network that computes something else than ours.
     """
     names = net.state_dict().keys()
     if not weights.keys() <= names:
@@ -53,7 +53,7 @@ def convert(weights, net):
 
 
 def _without_prefix(weights, names):
-    """Take what ``DataParallel`` and ``torch.compile`` put before the names off them."""
+    """Remove the prefixes of ``DataParallel`` and ``torch.compile``."""
     bare = {name: name if name in names else re.sub(r'^((module|_orig_mod)\.)+', '', name) for name in weights}
     return {bare[name]: tensor for name, tensor in weights.items()}
 
@@ -65,7 +65,7 @@ def _renamed(weights, patterns):
 
 
 def _hook_spectral_norm(weights, names):
-    """The hook form of spectral norm, which has equal outputs in eval mode, for a network that has it."""
+    """Rename parametrized spectral norm to the hook-based one, equal in eval mode, if the network uses the latter."""
     if not any(name.endswith('weight_orig') for name in names):
         return weights
     return _renamed(weights, SPECTRAL_NORM)
@@ -79,21 +79,21 @@ def _oldest_esrgan(weights, net):
     if 'model.1.sub.0.RDB1.conv1.0.weight' not in weights:
         return None
     if 'model.10.weight' not in weights:
-        raise OptionError('is an ESRGAN of 2018 with another scale than 4, which RRDBNet does not have')
+        raise OptionError('is an ESRGAN of 2018 with a scale other than 4, which RRDBNet does not support')
     return _renamed(weights, OLDEST_ESRGAN)
 
 
 def _refuse_kair_vgg(weights):
-    """KAIR's VGG_96, _128 and _192 (network_discriminator.py, basicblock.py): convolution 0 is without activation."""
+    """KAIR's VGG_96, _128 and _192 (network_discriminator.py, basicblock.py): no activation after convolution 0."""
     if {'features.2.running_mean', 'classifier.0.weight'} <= weights.keys():
         raise OptionError(
             'is a VGG discriminator of KAIR, which has no activation after its first convolution and batch norms with '
-            'eps 1e-4, so VGGDiscriminator cannot do what it does; start the discriminator without a file'
+            'eps 1e-4, so VGGDiscriminator cannot equal it; start the discriminator without a file'
         )
 
 
 def _kair_vgg_sn(weights, net):
-    """KAIR's VGG_128_SN (network_discriminator.py), with an activation after every layer but the last, as ours."""
+    """KAIR's VGG_128_SN (network_discriminator.py). Like ours, it has no activation only after the last layer."""
     if 'linear0.weight_orig' not in weights or 'conv9.weight_orig' not in weights:
         return None
     layers = {f'conv{i}': f'conv{i // 2}_{i % 2}' for i in range(10)} | {'linear0': 'linear1', 'linear1': 'linear2'}
@@ -102,7 +102,7 @@ def _kair_vgg_sn(weights, net):
 
 
 def _pix2pix(weights, net):
-    """pix2pix's ``NLayerDiscriminator`` (networks.py): convolutions at model.0, 2, 5, 8, ..., each norm one further."""
+    """pix2pix's ``NLayerDiscriminator`` (networks.py): convolutions at model.0, 2, 5, 8, ..., norms after them."""
     layers = {name: re.match(r'model\.(\d+)\.(\w+)$', name) for name in weights}
     if not all(layers.values()) or not isinstance(net, PatchGANDiscriminator):
         return None
@@ -110,7 +110,7 @@ def _pix2pix(weights, net):
     if norm != ours or net.model.child0[0].padding != (1, 1):
         raise OptionError(f'is a PatchGAN of pix2pix; the network needs padding: 1 and norm: {norm} to equal it')
     converted = {_patchgan_name(int(match[1]), match[2]): weights[name] for name, match in layers.items()}
-    # pix2pix leaves out the biases that a batch norm removes; a bias of zero does the same.
+    # pix2pix omits the biases that a batch norm removes; a zero bias is equal.
     middle = list(net.model.named_children())[1:-1]
     return {f'model.{name}.0.bias': torch.zeros_like(block[0].bias) for name, block in middle} | converted
 
@@ -127,7 +127,7 @@ def _patchgan_name(index, rest):
 
 
 def _with_batch_counters(weights, names):
-    """Batch norms of PyTorch before 0.4.1 did not count their batches; nothing that we use reads the count."""
+    """Add ``num_batches_tracked``, which PyTorch before 0.4.1 did not save. Our networks do not use its value."""
     counters = [name for name in names if name.endswith('.num_batches_tracked') and name not in weights]
     added = [name for name in counters if name.replace('num_batches_tracked', 'running_mean') in weights]
     return {**weights, **{name: torch.tensor(0) for name in added}}

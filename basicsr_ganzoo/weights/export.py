@@ -1,4 +1,4 @@
-"""The weights that a generator is used with, without the rest of the checkpoint."""
+"""Export of a checkpoint's inference weights to a small file."""
 
 import contextlib
 import re
@@ -14,13 +14,13 @@ from basicsr_ganzoo.weights.read import read_file
 
 
 def weights_in(path):
-    """The weights of a checkpoint to use: the averaged ones (``params_ema``) if there are any.
+    """The inference weights of a checkpoint: the EMA weights (``params_ema``) if there are any.
 
     Returns:
-        The key that they are under, empty for the file itself, and the tensors by name, on the CPU.
+        Their key in the file, empty for the file itself, and the tensors by name, on the CPU.
 
     Raises:
-        OptionError: no such file, a damaged one, or one without weights.
+        OptionError: the file is missing or damaged, or holds no weights.
     """
     content = read_file(path)
     try:
@@ -28,26 +28,26 @@ def weights_in(path):
     except OptionError as error:
         raise OptionError(f'{path} {error}') from error
     bare = {re.sub(r'^((module|_orig_mod)\.)+', '', name): tensor for name, tensor in weights.items()}
-    # Tensors that are views would take what they are views of into the file.
+    # A tensor that is a view would be saved with its whole storage.
     return key, {name: tensor.contiguous().clone() for name, tensor in bare.items()}
 
 
 def write_slim(weights, key, out):
-    """Write weights to ``out``: by name as .safetensors, or under ``key`` as .pth, as BasicSR and Real-ESRGAN read it.
+    """Write weights to ``out``: as .safetensors, or as .pth under ``key``, as BasicSR and Real-ESRGAN expect.
 
     Raises:
         OptionError: the file cannot be written.
     """
     with written_whole(out) as part:
         if out.suffix == '.safetensors':
-            part.write_bytes(save(weights, metadata={'format': 'pt'}))  # save_file's are closed to all others
+            part.write_bytes(save(weights, metadata={'format': 'pt'}))  # save_file's are private
         else:
             torch.save({key: weights}, part)
 
 
 @contextlib.contextmanager
 def written_whole(out):
-    """Give a path to write to, which becomes ``out``, in a folder that is made, when the block has ended well.
+    """Context with a temporary path, which is moved to ``out`` on success; the folder is created.
 
     Raises:
         OptionError: the file cannot be written.

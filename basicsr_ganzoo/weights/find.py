@@ -1,10 +1,10 @@
-"""Finding the weights in what a file holds, whatever its author wrapped around them."""
+"""Search for the state dict in the content of a checkpoint, whatever its nesting."""
 
 import torch
 
 from basicsr_ganzoo.errors import OptionError
 
-#: where weights lie in files of BasicSR and Real-ESRGAN (the averaged ones first), of Lightning, of others
+#: keys of weights in files of BasicSR and Real-ESRGAN (EMA first), of Lightning, of others
 KEYS = ('params_ema', 'params', 'state_dict', 'model_state_dict', 'model')
 
 
@@ -12,14 +12,14 @@ def find_weights(content, param_key='auto'):
     """Find the mapping of names to tensors in ``content``.
 
     Args:
-        content: what the file holds.
-        param_key: the key to look under first, or several in order; ``auto`` and None look as :data:`KEYS` lists them.
+        content: the content of the file.
+        param_key: the key to try first, or several in order; ``auto`` and None use the order of :data:`KEYS`.
 
     Returns:
-        The key (``a.b`` for b inside a, empty for the file itself), and the weights, without what is no tensor.
+        The key (``a.b`` for b inside a, empty for the file itself), and the tensors by name.
 
     Raises:
-        OptionError: there are none; the message, which begins with a verb, says what is there instead.
+        OptionError: there are none; the message begins with a verb and says what the file holds instead.
     """
     asked = [param_key] if param_key is None or isinstance(param_key, str) else param_key
     order = dict.fromkeys([key for key in asked if key not in (None, 'auto')] + list(KEYS))
@@ -47,5 +47,5 @@ def _what_is_there(content):
         return 'is a training state, not weights; it belongs to path.resume_state'
     with_tensors = [str(key) for key, value in content.items() if _search(value, KEYS)]
     if with_tensors:
-        return f'has weights under {", ".join(with_tensors)}; name one of them as param_key'
+        return f'has weights under {", ".join(with_tensors)}; set param_key to one of them'
     return 'holds no weights'

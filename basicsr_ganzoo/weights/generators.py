@@ -1,4 +1,4 @@
-"""BasicSR's generators that spandrel does not recognise, built from the shapes of their weights."""
+"""Generators of BasicSR that spandrel does not recognize, built from the shapes of their weights."""
 
 from collections import namedtuple
 
@@ -17,13 +17,13 @@ Architecture = namedtuple('Architecture', 'name')
 
 
 class Generator:
-    """A generator for inference, with what we use of spandrel's descriptor: architecture.name, scale and device.
+    """A generator for inference, with the interface of spandrel's descriptor that we use.
 
     Args:
-        net: the network, in RGB.
-        scale: how many times larger its output is.
-        multiple: H and W of its input have to be multiples of this; others are continued at the right and lower edges.
-        device: where to put it.
+        net: the network, RGB to RGB.
+        scale: upscaling factor.
+        multiple: H and W of its input must be multiples of this; other inputs are padded at the right and bottom.
+        device: device to move it to.
     """
 
     def __init__(self, net, scale, multiple, device):
@@ -37,11 +37,11 @@ class Generator:
         return self.net(padded)[..., : height * self.scale, : width * self.scale]
 
 
-def recognised(path, device='cpu'):
-    """The generator of a file, if it is an RRDBNet or MSRResNet for colour pictures of any width and depth, or None.
+def recognize(path, device='cpu'):
+    """The generator of a file if it is an RRDBNet or MSRResNet for RGB images, of any width and depth, else None.
 
     Raises:
-        OptionError: it is a discriminator.
+        OptionError: the file holds a discriminator.
     """
     try:
         weights = find_weights(read_file(path))[1]
@@ -50,7 +50,7 @@ def recognised(path, device='cpu'):
     shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
     name = family(shapes)
     if name and not FAMILIES[name][0]:
-        raise OptionError(f'{path} is no generator but the discriminator {name}; take the net_g file beside it')
+        raise OptionError(f'{path} is not a generator but the discriminator {name}; use the net_g file beside it')
     try:
         net, scale, multiple = BUILDERS[name](shapes)
         net.load_state_dict(convert(weights, net))
@@ -60,16 +60,16 @@ def recognised(path, device='cpu'):
 
 
 def _rrdbnet(shapes):
-    told = arguments('RRDBNet', shapes)
+    found = arguments('RRDBNet', shapes)
     scale = RRDB_SCALES[shapes['conv_first.weight'][1]]
-    net = RRDBNet(3, 3, scale, **{key: told[key] for key in ('num_feat', 'num_block', 'num_grow_ch')})
+    net = RRDBNet(3, 3, scale, **{key: found[key] for key in ('num_feat', 'num_block', 'num_grow_ch')})
     return net, scale, 4 // scale
 
 
 def _msrresnet(shapes):
-    told = arguments('MSRResNet', shapes)
-    net = MSRResNet(3, 3, **{key: told[key] for key in ('num_feat', 'num_block', 'upscale')})
-    return net, told['upscale'], 1
+    found = arguments('MSRResNet', shapes)
+    net = MSRResNet(3, 3, **{key: found[key] for key in ('num_feat', 'num_block', 'upscale')})
+    return net, found['upscale'], 1
 
 
 BUILDERS = {'RRDBNet': _rrdbnet, 'MSRResNet': _msrresnet}

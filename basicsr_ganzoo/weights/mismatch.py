@@ -1,19 +1,19 @@
-"""Why weights do not fit: which network they are of and which argument differs, told from names and shapes."""
+"""Why weights do not fit a network: the architecture and arguments of both, inferred from names and shapes."""
 
 import re
 from math import isqrt
 
-#: scale of an RRDBNet by the channels of its first convolution: a pixel-unshuffle by 4 / scale stands before it
+#: input channels of an RRDBNet's first convolution -> scale: a pixel-unshuffle by 4 / scale precedes it
 RRDB_SCALES = {1: 4, 3: 4, 4: 2, 12: 2, 16: 1, 48: 1}
 
 
 def explain(ours, theirs, label):
-    """Say in half a sentence why weights do not fit a network.
+    """The likely cause why weights do not fit a network, as a clause for a message.
 
     Args:
-        ours: shapes of the network's state dict by name.
-        theirs: the same of the file.
-        label: what to call the network.
+        ours: shapes in the network's state dict, by name.
+        theirs: shapes in the file, by name.
+        label: name of the network in the message.
     """
     network, file = family(ours), family(theirs)
     if file and file != network:
@@ -23,13 +23,13 @@ def explain(ours, theirs, label):
 
 
 def family(shapes):
-    """Name of the architecture that has these names, or None."""
+    """The name of the architecture with these parameter names, or None."""
     layers = _layers(shapes)
     return next((name for name, (_, signature, _) in FAMILIES.items() if set(signature) <= layers.keys()), None)
 
 
 def arguments(name, shapes):
-    """Constructor arguments of an architecture of :data:`FAMILIES`, as far as its weights tell."""
+    """The constructor arguments of an architecture of :data:`FAMILIES` that its weights determine."""
     spectral = any(key.endswith('weight_orig') for key in shapes)
     batch = any(key.endswith('running_mean') for key in shapes)
     norms = {'spectral norm': 'on' if spectral else 'off', 'batch norm': 'on' if batch else 'off'}
@@ -55,18 +55,18 @@ def _first_misfit(ours, theirs, label):
 
 
 def _size(shape):
-    return 'x'.join(map(str, shape)) or 'of one number'
+    return 'x'.join(map(str, shape)) or 'of a scalar'
 
 
 def _layers(shapes):
-    """Shapes of the weights by the names of their layers, with spectral norm or without."""
+    """The shapes of the weights by layer name, with or without spectral norm."""
     pattern = re.compile(r'(.+)\.weight(_orig)?$')
     matches = {name: pattern.match(name) for name in shapes}
     return {match[1]: shapes[name] for name, match in matches.items() if match and len(shapes[name]) > 1}
 
 
 def _count(layers, pattern):
-    """How many different numbers the group of ``pattern`` has over all layers."""
+    """The number of distinct values of the group of ``pattern`` over all layers."""
     return len({match[1] for match in (re.match(pattern, name) for name in layers) if match})
 
 
@@ -109,7 +109,7 @@ def _patchgan(layers):
     return _starts_at('model.child0.0')(layers) | {'num_layers': _count(layers, r'model\.child(\d)\.') - 2}
 
 
-#: name -> (whether it is a generator, layers that it has and that no entry before it has, its arguments)
+#: name -> (whether it is a generator, layers that no entry before it has, function from layers to arguments)
 FAMILIES = {
     'RRDBNet': (True, ('conv_first', 'body.0.rdb1.conv1'), _rrdbnet),
     'EDSR': (True, ('conv_first', 'body.0.conv1', 'conv_after_body'), _starts_at('conv_first')),

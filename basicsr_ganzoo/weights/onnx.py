@@ -1,4 +1,4 @@
-"""A generator as ONNX with free batch, height and width, accepted only if onnxruntime makes of it what torch makes."""
+"""Export of a generator to ONNX with dynamic batch, height and width, verified by comparing onnxruntime with torch."""
 
 import contextlib
 import importlib
@@ -15,13 +15,13 @@ from basicsr_ganzoo.errors import OptionError
 PACKAGES = ('onnx', 'onnxruntime', 'onnxscript')
 OPSET = 17
 TRACED = (64, 64)
-#: (pictures, height, width) of the crops that are compared; none has the size that was traced
+#: (batch, height, width) of the crops that are compared; none has the size of the trace
 COMPARED = ((1, 96, 80), (2, 48, 112))
-TOLERANCE = 1e-3  # of an intensity in 0..1: a quarter of a step of 8 bits
+TOLERANCE = 1e-3  # for intensities in 0..1: a quarter of an 8-bit step
 
 
 def check_packages():
-    """Look whether the optional packages are there, before anything is done.
+    """Check that the optional packages are installed.
 
     Raises:
         OptionError: one is missing.
@@ -36,22 +36,22 @@ def check_packages():
 
 
 def write_onnx(net, path, channels=3, multiple=1):
-    """Write a network to ``path``: ``input`` (batch, C, height, width), RGB in 0..1, to ``output`` of the same kind.
+    """Write a network to ``path``, from ``input`` to ``output``, both (batch, channels, height, width), RGB in 0..1.
 
-    The tracing exporter of torch comes first; where it fixes what depends on the size, which the comparison shows, its
-    exporter by torch.export follows.
+    The tracing exporter of torch is tried first. If it fixes values that depend on the size, which the comparison
+    detects, the exporter by torch.export is tried.
 
     Args:
         net: the network, on the CPU.
-        path: where to write; what is there is replaced, and is of no use after an error.
-        channels: of its input.
-        multiple: H and W of its input have to be multiples of this.
+        path: the file; it is overwritten, and unusable after an error.
+        channels: channels of the input.
+        multiple: H and W of the input must be multiples of this.
 
     Returns:
-        The largest difference between onnxruntime and torch on parts of a photograph, in 0..1.
+        The largest difference between onnxruntime and torch on crops of a photograph, in 0..1.
 
     Raises:
-        OptionError: neither exporter makes a program that agrees with torch to :data:`TOLERANCE`.
+        OptionError: neither exporter agrees with torch to :data:`TOLERANCE`.
     """
     net = net.eval().float().requires_grad_(False)
     reasons = []
@@ -60,20 +60,20 @@ def write_onnx(net, path, channels=3, multiple=1):
             with _silence():
                 export(net, torch.rand(1, channels, *_rounded(TRACED, multiple)), str(path))
             difference = _difference(net, path, channels, multiple)
-        except Exception as error:  # torch and onnxruntime raise many kinds for what they cannot express
+        except Exception as error:  # torch and onnxruntime raise many types
             reasons.append(type(error).__name__)
             continue
         if difference <= TOLERANCE:
             return difference
         reasons.append(f'onnxruntime differs from torch by {difference:.2g}')
     raise OptionError(
-        f'{type(net).__name__} cannot be exported to ONNX for all sizes of pictures: the exporters of torch gave '
-        f'{" and ".join(reasons)}; take .safetensors or .pth'
+        f'{type(net).__name__} cannot be exported to ONNX for all image sizes: the exporters of torch gave '
+        f'{" and ".join(reasons)}; use .safetensors or .pth'
     )
 
 
 def _by_tracing(net, image, path):
-    # torch 2.5 has two exporters behind one function and asks which one; before it there is this one.
+    # Since torch 2.5 one function has two exporters; before, it has only this one.
     which = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     axes = {0: 'batch', 2: 'height', 3: 'width'}
     out_axes = {0: 'batch', 2: 'out_height', 3: 'out_width'}
@@ -93,7 +93,7 @@ def _by_torch_export(net, image, path):
     free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     torch.onnx.export(
         net,
-        (image.repeat(2, 1, 1, 1),),  # an axis of length 1 would be taken for a constant
+        (image.repeat(2, 1, 1, 1),),  # an axis of length 1 would become a constant
         path,
         input_names=['input'],
         output_names=['output'],
@@ -108,7 +108,7 @@ def _difference(net, path, channels, multiple):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, too
+    options.log_severity_level = 4  # errors are also raised
     session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
     worst = 0.0
     for count, *size in COMPARED:
@@ -116,17 +116,17 @@ def _difference(net, path, channels, multiple):
         expected = net(image)
         found = torch.from_numpy(session.run(None, {'input': image.numpy()})[0])
         if found.shape != expected.shape:
-            raise ValueError(f'the output has the shape {tuple(found.shape)} in place of {tuple(expected.shape)}')
+            raise ValueError(f'the output has the shape {tuple(found.shape)} instead of {tuple(expected.shape)}')
         worst = max(worst, float((found - expected).abs().max()))
     return worst
 
 
 def _photographs(count, channels, height, width):
-    """Parts (N, C, H, W) of a photograph of a cat, in 0..1."""
-    picture = torch.from_numpy(data.chelsea()).permute(2, 0, 1) / 255
-    picture = picture.mean(0, keepdim=True) if channels == 1 else picture[torch.arange(channels) % 3]
-    parts = [picture[:, top : top + height, 150 : 150 + width] for top in range(80, 80 + 20 * count, 20)]
-    return torch.stack(parts).contiguous()
+    """Crops (N, C, H, W) of a photograph of a cat, in 0..1."""
+    photo = torch.from_numpy(data.chelsea()).permute(2, 0, 1) / 255
+    photo = photo.mean(0, keepdim=True) if channels == 1 else photo[torch.arange(channels) % 3]
+    crops = [photo[:, top : top + height, 150 : 150 + width] for top in range(80, 80 + 20 * count, 20)]
+    return torch.stack(crops).contiguous()
 
 
 def _rounded(size, multiple):
@@ -135,7 +135,7 @@ def _rounded(size, multiple):
 
 @contextlib.contextmanager
 def _silence():
-    """Without what the exporters print and warn of; what matters, the comparison finds."""
+    """Suppress the output and warnings of the exporters; the comparison finds the errors that matter."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""Reading a file of weights, from a path or a URL, without running anything that is in it."""
+"""Read a checkpoint from a path or a URL without executing code in it."""
 
 import os
 import re
@@ -16,36 +16,35 @@ from basicsr_ganzoo.errors import OptionError
 
 
 def read_file(path):
-    """Read what ``torch.save`` or safetensors wrote: tensors, numbers, texts, and containers of them; on the CPU.
+    """Read a file of ``torch.save`` or safetensors: tensors, numbers, texts, and containers of them; on the CPU.
 
     Args:
-        path: a file, or a URL (http, https, file), which torch's cache folder keeps under the name at its end.
+        path: a file, or a URL (http, https, file), which is downloaded to torch's cache folder.
 
     Raises:
-        OptionError: no such file, no download, a damaged file, or one that wants to run code when it is loaded.
+        OptionError: the file is missing or damaged, the download fails, or loading the file would execute code.
     """
-    file = (
-        fetch(str(path)) if urlparse(str(path)).scheme in ('http', 'https', 'file') else Path(os.path.expanduser(path))
-    )
-    if not os.path.isfile(file):  # which, unlike Path's method, takes names of any length
-        raise OptionError(f'{path} is no file; put it there, or correct the path')
+    is_url = urlparse(str(path)).scheme in ('http', 'https', 'file')
+    file = fetch(str(path)) if is_url else Path(os.path.expanduser(path))
+    if not os.path.isfile(file):  # unlike Path's method it accepts names of any length
+        raise OptionError(f'{path} is not a file; put it there, or correct the path')
     if file.suffix == '.safetensors':
         return _read_safetensors(file)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of pickles by others than torch.save
+            warnings.simplefilter('ignore')  # about pickles not written by torch.save
             return torch.load(file, map_location='cpu', weights_only=True)
     except (IsADirectoryError, PermissionError) as error:
         raise OptionError(f'{file} cannot be read: {error}') from error
-    except Exception as error:  # bytes that are no checkpoint can raise nearly anything
+    except Exception as error:  # arbitrary bytes can raise nearly anything
         raise OptionError(f'{file} {_what_is_wrong(file, str(error))}') from error
 
 
 def fetch(url):
-    """Download ``url`` unless torch's cache folder has a file of its name. Returns the path of the file.
+    """Download ``url`` unless torch's cache folder has a file of this name. Returns the path of the file.
 
     Raises:
-        OptionError: the download fails; the message says where a copy that was fetched by hand belongs.
+        OptionError: the download fails; the message says where to put a copy by hand.
     """
     folder, name = Path(torch.hub.get_dir()) / 'checkpoints', Path(urlparse(url).path).name
     if not name:
@@ -54,30 +53,30 @@ def fetch(url):
         return Path(load_file_from_url(url, str(folder)))
     except (OSError, HTTPException) as error:
         reason = ' '.join(str(error).split())
-        raise OptionError(f'cannot download {name} ({reason}); fetch it from {url} and put it into {folder}') from error
+        raise OptionError(f'cannot download {name} ({reason}); get it from {url} and put it into {folder}') from error
 
 
 def _read_safetensors(file):
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
-        raise OptionError(f'{file} is no whole file of safetensors; fetch or copy it again: {error}') from error
+        raise OptionError(f'{file} is not a complete safetensors file; download or copy it again: {error}') from error
 
 
 def _what_is_wrong(file, message):
     with file.open('rb') as stream:
         start = stream.read(64)
-    wanted = re.search(r'(?:GLOBAL|Unsupported class) ([\w.]+)', message)
-    if wanted:
-        return f'wants to run {wanted[1]} when it is loaded, which weights need not; have its author save a state_dict'
+    code = re.search(r'(?:GLOBAL|Unsupported class) ([\w.]+)', message)
+    if code:
+        return f'would execute {code[1]} when loaded, which weights do not need; have its author save a state_dict'
     if not start:
         return 'is empty'
     if 'TorchScript' in message:
         return 'is a TorchScript program, not weights; save its state_dict'
     if 'legacy .tar' in message:
-        return 'has the format of PyTorch before 0.1.10; load and save it with a later one'
+        return 'has the format of PyTorch before 0.1.10; load and save it with a later version'
     if start.startswith(b'PK') or 'unexpected EOF' in message:
-        return 'is damaged or only a part of a file; fetch or copy it again'
+        return 'is damaged or incomplete; download or copy it again'
     if start.isascii() and not re.search(rb'[\x00-\x08]', start):
-        return 'is text, perhaps a web page or a Git LFS pointer saved in the place of the file; fetch the file itself'
+        return 'is text, perhaps a web page or a Git LFS pointer saved instead of the file; download the file itself'
     return 'was not written by torch.save'

@@ -1,4 +1,4 @@
-"""Where BasicSR's perceptual loss gets the weights of VGG19 from."""
+"""The VGG19 weights of BasicSR's perceptual loss: file, URL, and whether they are present."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ SIZE = '548 MB'
 
 
 def is_here():
-    """Whether the weights lie where BasicSR or torchvision look for them, so that nothing is fetched."""
+    """Whether the weights are where BasicSR or torchvision look for them, so that nothing is downloaded."""
     import torch
 
     return PLACE.is_file() or (Path(torch.hub.get_dir()) / 'checkpoints' / FILE).is_file()

@@ -159,6 +159,102 @@ MISTAKES = {
 }
 
 
+SWIN = {
+    'type': 'SwinIR',
+    'img_size': 8,
+    'window_size': 8,
+    'embed_dim': 12,
+    'depths': [1],
+    'num_heads': [2],
+    'upscale': 4,
+    'upsampler': 'pixelshuffle',
+    'mlp_ratio': 2,
+}
+#: what would else end in a traceback, in a network that grows for ever, or in the first step
+LATE = {
+    'a generator that needs numbers to be built, of another scale': (
+        {'network_g': {**SWIN, 'upscale': 2}},
+        'network_g: its scale is 2, but the scale of the option file is 4',
+    ),
+    'a crop that its windows do not divide': (
+        {
+            'network_g': SWIN,
+            'datasets__train__gt_size': 40,
+            'network_d': {'type': 'PatchGANDiscriminator', 'num_layers': 2},
+        },
+        'network_g: it cannot take lq of 10x10 pixels, gt_size over scale',
+    ),
+    'a pairing by its name in KAIR': (
+        {'model_type': 'SRGANModel', 'train__gan_opt': {'type': 'GANZooLoss', 'gan_type': 'ragan'}},
+        'train.gan_opt: SRGANModel cannot pair logits',
+    ),
+    'a GAN loss in the place of a pixel loss': (
+        {'train__pixel_opt': {'type': 'VanillaGANLoss'}},
+        'train.pixel_opt: VanillaGANLoss does not compare the SR image',
+    ),
+    'a loss that compares no feature maps': (
+        {'train__feature_matching_opt': {'type': 'L1Loss'}},
+        'train.feature_matching_opt: L1Loss is no loss of feature maps',
+    ),
+    'experiments in a file': ({'path__experiments_root': '/dev/null'}, 'path.experiments_root: /dev/null is no folder'),
+    'a URL that nobody fetches': (
+        {'path__pretrain_network_g': 'ftp://x/y.pth'},
+        'path.pretrain_network_g: ftp://x/y.pth',
+    ),
+    'a home of nobody': ({'path__pretrain_network_g': '~nouser/x'}, 'path.pretrain_network_g: ~nouser/x is'),
+    'a path that no system has': ({'path__pretrain_network_g': 'a' * 4000}, 'path.pretrain_network_g: aaa'),
+    'a generator without end': (
+        {'network_g': {**RRDB, 'num_block': 10**6}},
+        'network_g: this network has more',
+    ),
+    'a list for a width': (
+        {'network_g__num_feat': [8]},
+        'network_g: MSRResNet cannot be built with num_block: 1, num_feat: [8]',
+    ),
+    'a mapping for a number': (
+        {'network_g__num_out_ch': {'value': 3}},
+        'network_g.num_out_ch: this needs to be a',
+    ),
+    'a number as the name of an argument': (
+        {'val__metrics__psnr': {'type': 'calculate_psnr', 'crop_border': 4, 1: 2}},
+        'val.metrics.psnr.1: the name of a key needs to be text, got 1',
+    ),
+    'a value of 5000 characters': (
+        {'train__pixel_opt__reduction': 'x' * 5000},
+        'train.pixel_opt: Unsupported reduction',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', LATE)
+def test_what_training_would_refuse_late_is_one_short_sentence(name, tmp_path, monkeypatch, capsys):
+    changes, expected = LATE[name]
+    path = write_option_file(tmp_path, **changes)
+    monkeypatch.chdir(tmp_path)
+    (message,) = found(check(capsys, path)[1])
+    assert message.startswith(expected)
+    assert len(message) < 400
+
+
+def test_keys_that_a_model_of_basicsr_ignores_are_found_all_at_once(tmp_path, capsys):
+    ignored = {'train__amp': 'bf16', 'train__accumulate': 2, 'val__tile': 64, 'val__keep_best': {'metric': 'psnr'}}
+    changes = {'model_type': 'SRGANModel', 'train__gan_opt': {'type': 'RaGANLoss', 'pairing': 'plain'}, **ignored}
+    keys = [message.partition(':')[0] for message in found(check(capsys, write_option_file(tmp_path, **changes))[1])]
+    assert sorted(keys) == ['train.accumulate', 'train.amp', 'val.keep_best', 'val.tile']
+
+
+def test_a_wrong_value_hides_no_other_mistake_and_makes_none_of_its_own(tmp_path, capsys):
+    changes = {
+        'network_d': 'VGG',
+        'train__pixel_opt': [1],
+        'scale': 'x',
+        'train__total_iter': [4],
+        'network_g__num_fet': 1,
+    }
+    keys = [message.partition(':')[0] for message in found(check(capsys, write_option_file(tmp_path, **changes))[1])]
+    assert sorted(keys) == ['network_d', 'network_g.num_fet', 'scale', 'train.pixel_opt', 'train.total_iter']
+
+
 def from_folder(**changes):
     """GTFolderDataset and the model that degrades its pictures."""
     data = {'name': 't', 'type': 'GTFolderDataset', 'dataroot_gt': 'data/gt', 'gt_size': 64, 'degradation': 'real'}
@@ -185,6 +281,7 @@ FOLDER_MISTAKES = {
     'misspelt number of the degradation': (from_folder(resize_rnge=[0.5, 1.5]), 'did you mean resize_range'),
     'unknown preset': (from_folder(degradation='hard'), 'needs to be one of mild, medium, real'),
     'two presets': (from_folder(degradation='mild'), 'degradation is mild at the top level but real in datasets.train'),
+    'a crop that the model does not know': (from_folder(gt_size=None), 'gt_size: gt_size, at the top level'),
     'small crop': (
         from_folder(datasets__train__crop_pad_size=64),
         'datasets.train.crop_pad_size: this needs to be a multiple of the scale 4 from 76',

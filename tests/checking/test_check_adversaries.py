@@ -54,7 +54,10 @@ MISTAKES = {
     'grey D for colour pictures': ({'network_d__num_in_ch': 1}, 'network_d: UNetSNDiscriminator needs an image of'),
     'misspelt regularizer': (regularized('R1Regulariser'), 'train.d_reg_opt.it: nothing is registered as'),
     'no regularizer': (regularized('L1Loss'), 'train.d_reg_opt.it: L1Loss is no regularizer'),
-    'interval 0': (regularized('R1Regularizer', interval=0), 'train.d_reg_opt.it: R1Regularizer needs interval'),
+    'interval 0': (
+        regularized('R1Regularizer', interval=0),
+        'train.d_reg_opt.it.interval: this needs to be a whole',
+    ),
     'CutMix of a classifier': (
         {**regularized('CutMixConsistency'), 'network_d': {'type': 'ResNetDiscriminator', 'num_feat': 4}},
         'train.d_reg_opt.it: CutMixConsistency needs a map of logits',
@@ -208,5 +211,5 @@ def test_of_a_shipped_file_nothing_is_wrong_but_missing_files(path, tmp_path, mo
     opt = yaml.safe_load(path.read_text())
     files = [opt['path'].get(f'pretrain_network_{which}') for which in 'gd']
     assert len(wrong) == len([file for file in files if file])
-    assert all(message.startswith('path.pretrain_network_') and 'is no file' in message for message in wrong)
+    assert all(message.startswith('path.pretrain_network_') and 'is not a file' in message for message in wrong)
     assert not any('no effect' in message or 'total_iter' in message for message in found(findings, 'warning'))

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 
 from basicsr_ganzoo.config.signature import argument_errors, checked, value_errors
-from basicsr_ganzoo.config.types import Count, Natural, NonNegative, Number, Positive, Share, Whole, describe
+from basicsr_ganzoo.config.types import Count, Natural, NonNegative, Number, Positive, Share, Whole, describe, is_plain
 from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.registry import entries
 
 
 class Annotated_:
@@ -104,7 +105,7 @@ def test_a_near_choice_and_a_number_that_yaml_read_as_text_are_explained():
     for entry, name in ((Annotated_, 'share'), (Unannotated, 'ratio'), (Annotated_, 'count')):
         errors = dict(argument_errors(entry, {name: '1e-4', 'weight': 1}))
         assert errors[name].endswith(
-            "got the text '1e-4'; YAML reads a number only with a dot and without quotes: 0.0001 or 1.0e-4"
+            "got the text '1e-4'; write numbers without quotes, and with a dot before an exponent: 3, 0.0001, 1.0e-4"
         )
 
 
@@ -191,3 +192,18 @@ def test_a_type_describes_itself(annotation, words):
 
 def test_value_errors_are_the_words_after_needs_to_be():
     assert list(value_errors(Annotated_, {'count': 0})) == [('count', 'a whole number from 1, got 0')]
+
+
+ZOO = [
+    entry for kind in ('archs', 'losses', 'regularizers', 'views', 'gan_weights') for entry in entries(kind).values()
+]
+
+
+@pytest.mark.parametrize('entry', ZOO, ids=lambda entry: entry.__name__)
+def test_every_argument_of_the_zoo_is_annotated_and_its_default_fits(entry):
+    parameters = [p for p in inspect.signature(entry).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    assert all(is_plain(p.annotation) for p in parameters)
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    assert list(value_errors(entry, defaults)) == []
+    for name in defaults:
+        assert dict(value_errors(entry, {name: {'no': 'value'}})).keys() == {name}

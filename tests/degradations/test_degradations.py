@@ -1,4 +1,4 @@
-"""The degradation of Real-ESRGAN: kernels, presets, the pool of pairs, and the sheet of ``ganzoo show degradation``."""
+"""Degradation of Real-ESRGAN: kernels, presets, training-pair pool, and ``ganzoo show degradation``."""
 
 import cv2
 import numpy as np
@@ -55,8 +55,8 @@ final_sinc_prob: 0.8
 """)
 
 
-def picture(height=96, width=96, batch=1, seed=0):
-    """Smooth random pictures (N, 3, H, W)."""
+def smooth_image(height=96, width=96, batch=1, seed=0):
+    """Smooth random images (N, 3, H, W)."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(batch, 3, height // 8, width // 8, generator=generator)
     return torch.nn.functional.interpolate(coarse, size=(height, width), mode='bicubic').clamp(0, 1)
@@ -72,8 +72,8 @@ def degrade(gt, preset='real', scale=4, seed=0):
 # ---------------------------------------------------------------- kernels
 
 
-def test_kernels_are_those_that_basicsr_dataset_draws_from_the_same_seed(tmp_path):
-    cv2.imwrite(str(tmp_path / '0.png'), np.zeros((400, 400, 3), np.uint8))  # of this size the crop draws nothing
+def test_kernels_equal_those_of_the_dataset_of_basicsr_with_the_same_seed(tmp_path):
+    cv2.imwrite(str(tmp_path / '0.png'), np.zeros((400, 400, 3), np.uint8))  # at this size the crop is not random
     (tmp_path / 'meta.txt').write_text('0.png\n')
     paths = {'dataroot_gt': str(tmp_path), 'meta_info': str(tmp_path / 'meta.txt'), 'io_backend': {'type': 'disk'}}
     stock = RealESRGANDataset(PUBLISHED_KERNELS | paths | {'use_hflip': False, 'use_rot': False})
@@ -96,25 +96,25 @@ def test_kernels_are_those_that_basicsr_dataset_draws_from_the_same_seed(tmp_pat
 
 @pytest.mark.parametrize(('scale', 'height', 'width'), [(1, 74, 75), (2, 90, 74), (3, 75, 90), (4, 76, 96)])
 def test_lq_is_of_8_bit_and_scale_times_smaller(scale, height, width):
-    lq = degrade(picture(height, width, batch=2), scale=scale)
+    lq = degrade(smooth_image(height, width, batch=2), scale=scale)
     assert lq.shape == (2, 3, height // scale, width // scale)
     assert 0 <= lq.min() < lq.max() <= 1
     torch.testing.assert_close(lq * 255, (lq * 255).round(), rtol=0, atol=1e-4)
 
 
-def test_the_seed_decides_what_lq_becomes():
-    gt = picture(batch=2)
+def test_lq_depends_on_the_seed():
+    gt = smooth_image(batch=2)
     assert torch.equal(degrade(gt, seed=1), degrade(gt, seed=1))
     assert not torch.equal(degrade(gt, seed=1), degrade(gt, seed=2))
 
 
-def test_the_pictures_of_a_batch_are_degraded_one_by_one():
-    gt = picture().expand(2, -1, -1, -1)
+def test_the_images_of_a_batch_are_degraded_independently():
+    gt = smooth_image().expand(2, -1, -1, -1)
     lq = degrade(gt)
     assert not torch.equal(lq[0], lq[1])
 
 
-def test_moving_a_degradation_leaves_every_other_jpeg_of_basicsr_where_it_is():
+def test_moving_a_degradation_does_not_move_other_jpegs_of_basicsr():
     SecondOrderDegradation({'degradation': 'real', 'scale': 4}).double()
     assert all(p.dtype == torch.float32 for p in DiffJPEG(differentiable=False).parameters())
 
@@ -124,15 +124,15 @@ def test_moving_a_degradation_leaves_every_other_jpeg_of_basicsr_where_it_is():
     [
         ((1, 3, 72, 96), 'at least 74 and multiples of the scale 4, got 72x96'),
         ((1, 3, 96, 98), 'multiples of the scale 4, got 96x98'),
-        ((1, 1, 96, 96), 'needs pictures of 3 channels, because of JPEG, got 1'),
+        ((1, 1, 96, 96), 'needs images with 3 channels, because of JPEG, got 1'),
     ],
 )
-def test_pictures_that_cannot_be_degraded_are_named(shape, expected):
+def test_images_that_cannot_be_degraded_are_refused(shape, expected):
     with pytest.raises(OptionError, match=expected):
         degrade(torch.rand(shape))
 
 
-def test_the_least_size_works():
+def test_the_minimum_size_works():
     degradation = SecondOrderDegradation({'degradation': 'real', 'scale': 1})
     pulse = torch.zeros(1, 21, 21)
     pulse[:, 10, 10] = 1
@@ -149,22 +149,22 @@ def as_lists(values):
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
-def test_the_preset_real_has_the_published_numbers():
+def test_the_preset_real_has_the_published_parameters():
     published = {k: v for k, v in (PUBLISHED | PUBLISHED_KERNELS).items() if not k.startswith('blur_kernel_size')}
     assert as_lists(presets.REAL) == published
     assert as_lists(presets.settings({'degradation': 'real'}, second_order.KEYS)) == PUBLISHED
     assert set(second_order.KEYS) | set(kernels.KEYS) == set(presets.REAL)
 
 
-def test_weaker_presets_lie_within_the_stronger_ones():
+def test_the_ranges_of_weaker_presets_are_within_those_of_stronger_ones():
     for weak, strong in ((presets.MILD, presets.MEDIUM), (presets.MEDIUM, presets.REAL)):
         for key, value in weak.items():
             if 'range' in key or 'sigma' in key:
                 assert strong[key][0] <= value[0] <= value[1] <= strong[key][1], key
 
 
-def test_presets_grow_in_strength():
-    gt = picture(batch=4)
+def test_presets_increase_in_strength():
+    gt = smooth_image(batch=4)
     small = torch.nn.functional.interpolate(gt, scale_factor=1 / 4, mode='area')
     errors = [
         torch.stack([(degrade(gt, preset, seed=seed) - small).square().mean() for seed in range(12)]).mean()
@@ -174,7 +174,7 @@ def test_presets_grow_in_strength():
     assert 1.3 * errors[1] < errors[2]
 
 
-def test_explicit_keys_win_over_the_preset_and_an_empty_key_is_none():
+def test_explicit_keys_override_the_preset_and_a_null_key_does_not():
     opt = {'degradation': 'mild', 'jpeg_range': [10, 20], 'noise_range': None}
     values = presets.settings(opt, second_order.KEYS)
     assert values.pop('jpeg_range') == [10, 20]
@@ -188,19 +188,19 @@ def without(key):
 REAL = {'degradation': 'real'}
 MISTAKES = {
     'unknown preset': ({'degradation': 'medum'}, 'did you mean medium'),
-    'no numbers': ({}, 'the degradation lacks resize_prob; give it, or a preset, such as degradation: real'),
-    'a number is missing': (without('noise_range2'), 'lacks noise_range2'),
+    'no parameters': ({}, 'the degradation lacks resize_prob; set it, or a preset, such as degradation: real'),
+    'a missing key': (without('noise_range2'), 'lacks noise_range2'),
     'misspelt beside a preset': (REAL | {'jpeg_rang': [30, 95]}, 'no option jpeg_rang (did you mean jpeg_range?)'),
     'misspelt among all': (without('second_blur_prob') | {'second_blur_prb': 1}, 'did you mean second_blur_prob'),
     'probability above 1': (REAL | {'gray_noise_prob': 40}, 'gray_noise_prob to be a number from 0 to 1, got 40'),
     'number as text': (REAL | {'second_blur_prob': '8e-1'}, "got '8e-1'"),
-    'two shares': (REAL | {'resize_prob': [0.5, 0.5]}, 'three shares, of up, down and keep'),
+    'two probabilities': (REAL | {'resize_prob': [0.5, 0.5]}, 'three probabilities: up, down and keep'),
     'descending range': (REAL | {'noise_range': [30, 1]}, 'noise_range to be [low, high]'),
     'resize without 1': (REAL | {'resize_range2': [0.3, 0.8]}, '0 < low <= 1 <= high, got [0.3, 0.8]'),
     'JPEG quality 0': (REAL | {'jpeg_range': [0, 95]}, '0 < low < 100'),
     'scale as text': (REAL | {'scale': '4'}, "scale to be a whole number from 1, got '4'"),
     'unknown kernel': (REAL | {'kernel_list': ['skew'], 'kernel_prob': [1]}, "got ['skew']"),
-    'shares that do not fit': (REAL | {'kernel_prob2': [1]}, 'one share for each entry of kernel_list2'),
+    'too few probabilities': (REAL | {'kernel_prob2': [1]}, 'one probability for each entry of kernel_list2'),
     'one sigma': (REAL | {'blur_sigma': [1, 1]}, 'blur_sigma to be [low, high] with 0 < low < high'),
     'misspelt for kernels': (REAL | {'blur_sigm': [0.2, 1]}, 'did you mean blur_sigma'),
     'a kernel of another side': (REAL | {'blur_kernel_size': 15}, 'blur_kernel_size is always 21'),
@@ -213,7 +213,7 @@ def build_both(opt):
 
 
 @pytest.mark.parametrize('mistake', MISTAKES)
-def test_a_mistake_in_the_numbers_is_one_sentence(mistake):
+def test_a_mistake_in_the_parameters_is_one_sentence(mistake):
     opt, expected = MISTAKES[mistake]
     with pytest.raises(OptionError) as caught:
         build_both(opt)
@@ -221,19 +221,19 @@ def test_a_mistake_in_the_numbers_is_one_sentence(mistake):
     assert '\n' not in str(caught.value)
 
 
-# ---------------------------------------------------------------- the pool of pairs
+# ---------------------------------------------------------------- training-pair pool
 
 
 def pairs(count, start=0):
-    """Pairs of 1 and 2 pixels that carry their number."""
-    numbers = torch.arange(start, start + count, dtype=torch.float32).view(-1, 1, 1, 1)
-    return numbers, numbers.expand(-1, 1, 2, 2) * 10
+    """Pairs with sides of 1 and 2 pixels, whose values are their index."""
+    index = torch.arange(start, start + count, dtype=torch.float32).view(-1, 1, 1, 1)
+    return index, index.expand(-1, 1, 2, 2) * 10
 
 
 @pytest.mark.parametrize(
     ('queue_size', 'batch', 'held'), [(180, 12, 180), (180, 7, 175), (4, 3, 3), (2, 5, 5), (1, 1, 1)]
 )
-def test_the_pool_takes_any_batch_size_and_loses_and_doubles_nothing(queue_size, batch, held):
+def test_the_pool_works_with_any_batch_size_and_neither_loses_nor_repeats_pairs(queue_size, batch, held):
     pool, out = TrainingPairPool(queue_size), []
     steps = 2 * held // batch + 2
     for step in range(steps):
@@ -248,7 +248,7 @@ def test_the_pool_takes_any_batch_size_and_loses_and_doubles_nothing(queue_size,
     assert sorted(out + pool.lq.flatten().tolist()) == list(range(steps * batch))
 
 
-def test_the_pool_says_that_it_rounds(monkeypatch):
+def test_the_pool_logs_that_it_rounds(monkeypatch):
     class Logger(list):
         info = list.append
 
@@ -258,10 +258,10 @@ def test_the_pool_says_that_it_rounds(monkeypatch):
     pool(*pairs(8))
     pool(*pairs(8))
     TrainingPairPool(180)(*pairs(12))
-    assert logger == ['queue_size 180 is no multiple of the batch of 8: the pool of training pairs holds 176']
+    assert logger == ['queue_size 180 is not a multiple of the batch size 8: the pool of training pairs holds 176']
 
 
-def test_the_pool_goes_on_from_its_saved_state_even_with_another_batch_size():
+def test_the_pool_resumes_from_its_saved_state_even_with_another_batch_size():
     pool = TrainingPairPool(8)
     for step in range(5):
         pool(*pairs(2, 2 * step))
@@ -284,7 +284,7 @@ def test_an_empty_state_empties_the_pool():
 
 
 @pytest.mark.parametrize('queue_size', [0, -4, 1.5, '180', None])
-def test_a_wrong_queue_size_is_named(queue_size):
+def test_a_wrong_queue_size_is_refused(queue_size):
     with pytest.raises(OptionError, match='queue_size needs to be a whole number from 1'):
         TrainingPairPool(queue_size)
 
@@ -324,8 +324,8 @@ def option_file(tmp_path):
 
 @pytest.fixture
 def image(tmp_path):
-    path = tmp_path / 'picture.png'
-    rgb = (picture(120, 90)[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    path = tmp_path / 'image.png'
+    rgb = (smooth_image(120, 90)[0].permute(1, 2, 0) * 255).round().byte().numpy()
     cv2.imwrite(str(path), rgb[:, :, ::-1])
     return path
 
@@ -337,7 +337,7 @@ def show_degradation(capsys, *args):
 
 
 @pytest.mark.parametrize(('count', 'rows', 'columns'), [(1, 1, 2), (4, 2, 3), (8, 3, 3)])
-def test_the_sheet_has_gt_first_and_the_size_of_its_pictures(
+def test_the_sheet_starts_with_gt_and_has_the_size_of_its_images(
     count, rows, columns, option_file, image, tmp_path, capsys
 ):
     out = tmp_path / 'new' / 'sheet.png'
@@ -345,7 +345,7 @@ def test_the_sheet_has_gt_first_and_the_size_of_its_pictures(
         capsys, '-opt', option_file(), '--image', image, '--out', out, '--count', count, '--seed', 3
     )
     assert (code, printed.err) == (0, '')
-    assert f'{count} low-quality pictures at scale 4' in printed.out
+    assert f'{count} low-quality images at scale 4' in printed.out
     sheet = cv2.imread(str(out))
     assert sheet.shape == (rows * 68 - 4, columns * 68 - 4, 3)
     middle = cv2.imread(str(image))[16:104, 1:89][12:76, 12:76]
@@ -360,7 +360,7 @@ def test_the_sheet_has_gt_first_and_the_size_of_its_pictures(
         ({'model_type': 'RealESRNetModel', 'gt_usm': False}, False),
     ],
 )
-def test_the_sheet_shows_what_the_model_would_train_on(changes, sharpened, option_file, image, tmp_path, capsys):
+def test_the_sheet_shows_the_training_data_of_the_model(changes, sharpened, option_file, image, tmp_path, capsys):
     show_degradation(
         capsys, '-opt', option_file(**changes), '--image', image, '--out', tmp_path / 's.png', '--count', 1
     )
@@ -371,7 +371,7 @@ def test_the_sheet_shows_what_the_model_would_train_on(changes, sharpened, optio
     torch.testing.assert_close(shown.float(), enlarged * 255, rtol=0, atol=1e-3)
 
 
-def test_the_seed_decides_what_the_sheet_shows(option_file, image, tmp_path, capsys):
+def test_the_sheet_depends_on_the_seed(option_file, image, tmp_path, capsys):
     sheets = []
     for seed in (1, 1, 2):
         show_degradation(
@@ -383,17 +383,17 @@ def test_the_seed_decides_what_the_sheet_shows(option_file, image, tmp_path, cap
 
 SHEET_MISTAKES = {
     'no option file': ({}, ('-opt', None), 'needs an option file and an image: -opt FILE --image IMAGE'),
-    'no picture': ({}, ('--image', None), 'needs an option file and an image: -opt FILE --image IMAGE'),
+    'no image': ({}, ('--image', None), 'needs an option file and an image: -opt FILE --image IMAGE'),
     'missing option file': ({}, ('-opt', 'no.yml'), '-opt names no file: no.yml'),
-    'missing picture': ({}, ('--image', 'no.png'), '--image names no picture that can be read: no.png'),
-    'a picture that is none': ({}, ('--image', __file__), '--image names no picture that can be read'),
-    'a picture that is too small': (
+    'missing image': ({}, ('--image', 'no.png'), '--image cannot be read as an image: no.png'),
+    'a file that is not an image': ({}, ('--image', __file__), '--image cannot be read as an image'),
+    'an image that is too small': (
         {'gt_size': 96},
         (),
-        '--image is 120x90 pixels; gt_size and degradation need 96x96',
+        '--image is 120x90 pixels; gt_size and degradation need at least 96x96',
     ),
     'no gt_size': ({'gt_size': None}, (), 'gt_size, at the top level'),
-    'no pictures wanted': ({}, ('--count', 0), '--count needs to be at least 1, got 0'),
+    'a count of 0': ({}, ('--count', 0), '--count needs to be at least 1, got 0'),
     'paired training': ({'high_order_degradation': False}, (), 'trains on pairs'),
     'unknown format': ({}, ('--out', 'sheet.xyz'), '--out cannot be written to sheet.xyz'),
     'unknown preset': ({'degradation': 'strong'}, (), "mild, medium, real, got 'strong'"),
@@ -423,20 +423,20 @@ NOISES = {
 @pytest.mark.parametrize('kind', NOISES)
 @pytest.mark.parametrize('levels', [1, 2, 3, 5, 128, 129, 256])
 @pytest.mark.parametrize('gray_prob', [0.0, 0.5, 1.0])
-def test_noise_has_the_bits_of_basicsr_whatever_the_number_of_levels(kind, levels, gray_prob):
+def test_noise_is_bit_equal_to_that_of_basicsr_for_any_number_of_levels(kind, levels, gray_prob):
     stock, ours, bounds = NOISES[kind]
     shades = torch.randperm(256, generator=torch.Generator().manual_seed(levels))[:levels]
-    pictures = shades[torch.arange(4 * 3 * 16 * 16).view(4, 3, 16, 16) % levels] / 255
+    images = shades[torch.arange(4 * 3 * 16 * 16).view(4, 3, 16, 16) % levels] / 255
     torch.manual_seed(1)
-    expected = stock(pictures, bounds, gray_prob=gray_prob), torch.rand(1)
+    expected = stock(images, bounds, gray_prob=gray_prob), torch.rand(1)
     torch.manual_seed(1)
-    assert all(map(torch.equal, (ours(pictures, bounds, gray_prob), torch.rand(1)), expected))
+    assert all(map(torch.equal, (ours(images, bounds, gray_prob), torch.rand(1)), expected))
 
 
 @pytest.mark.parametrize('quality', [(1.0, 100.0), (49.0, 51.0)])
 @pytest.mark.parametrize('size', [(32, 32), (33, 47)])
-def test_jpeg_has_the_bits_of_basicsr(quality, size):
+def test_jpeg_is_bit_equal_to_that_of_basicsr(quality, size):
     torch.manual_seed(0)
-    pictures, qualities = torch.rand(4, 3, *size), torch.empty(4).uniform_(*quality)
-    expected = DiffJPEG(differentiable=False)(pictures, quality=qualities.clone())
-    assert torch.equal(JPEG()(pictures, qualities), expected)
+    images, qualities = torch.rand(4, 3, *size), torch.empty(4).uniform_(*quality)
+    expected = DiffJPEG(differentiable=False)(images, quality=qualities.clone())
+    assert torch.equal(JPEG()(images, qualities), expected)

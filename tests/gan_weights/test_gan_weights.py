@@ -1,4 +1,4 @@
-"""GAN weights: a ramp, and a share of the gradient that is held."""
+"""GAN weights that change during training: a ramp, and a target for the ratio of gradients."""
 
 import pytest
 import torch
@@ -36,12 +36,12 @@ VALUES = [
 
 
 @pytest.mark.parametrize(('options', 'expected'), VALUES)
-def test_a_ramp_is_a_straight_line_between_two_values(options, expected):
+def test_a_ramp_is_linear_between_two_values(options, expected):
     line = GANWeightRamp(**options)
     assert {iteration: line.factor(iteration) for iteration in expected} == pytest.approx(expected)
 
 
-def test_a_ramp_equals_a_gan_loss_whose_weight_is_changed_in_each_step():
+def test_a_ramp_equals_a_gan_loss_whose_weight_is_set_in_each_step():
     ramped, logs = train_steps(opt_with(**ramp(start=0.5, end=2.0, iters=3)), 4, gt_size=32)
     torch.manual_seed(0)
     model = build_model(opt_with())
@@ -63,7 +63,7 @@ def test_a_ramp_of_one_is_bit_equal_to_none_and_one_of_zero_to_no_gan():
     assert differences(zero.net_g.state_dict(), no_gan.net_g.state_dict()) == []
 
 
-def test_a_weight_is_not_asked_while_only_d_learns():
+def test_the_weight_is_not_used_while_only_d_is_trained():
     _, logs = train_steps(opt_with(net_d_init_iters=2, **ramp(begin=2, iters=2)), 4, gt_size=32)
     assert ['w_gan' in log for log in logs] == [False, False, True, True]
     assert [log['w_gan'] for log in logs[2:]] == [0.5, 1.0]
@@ -77,8 +77,8 @@ def target(**options):
 
 
 @pytest.mark.parametrize('loss_weight', [1e-3, 0.1, 10.0])
-def test_target_rho_is_reached_and_held_whatever_the_weight_of_the_loss(loss_weight):
-    opt = opt_with(loss_weight, **target(target=0.3, smoothing=0.5, least=1e-6, most=1e6))
+def test_target_rho_is_reached_and_kept_for_any_loss_weight(loss_weight):
+    opt = opt_with(loss_weight, **target(target=0.3, smoothing=0.5, min=1e-6, max=1e6))
     _, logs = train_steps(opt, 40, gt_size=32)
     rho = [log['rho'] for log in logs[20:]]
     assert sum(rho) / len(rho) == pytest.approx(0.3, rel=0.1)
@@ -86,16 +86,14 @@ def test_target_rho_is_reached_and_held_whatever_the_weight_of_the_loss(loss_wei
     assert min(rho) > 0.15
 
 
-@pytest.mark.parametrize(
-    ('bounds', 'factor'), [({'least': 1e-6, 'most': 2e-6}, 2e-6), ({'least': 1e4, 'most': 1e5}, 1e4)]
-)
+@pytest.mark.parametrize(('bounds', 'factor'), [({'min': 1e-6, 'max': 2e-6}, 2e-6), ({'min': 1e4, 'max': 1e5}, 1e4)])
 def test_the_factor_stays_within_its_bounds(bounds, factor):
     _, logs = train_steps(opt_with(**target(smoothing=0.5, **bounds)), 5, gt_size=32)
     assert [log['w_gan'] for log in logs] == pytest.approx([factor] * 5)
-    assert logs[-1]['w_gan_of_most'] == pytest.approx(factor / bounds['most'])
+    assert logs[-1]['w_gan_of_most'] == pytest.approx(factor / bounds['max'])
 
 
-def test_the_factor_is_the_target_over_the_smoothed_share():
+def test_the_factor_is_the_target_divided_by_the_smoothed_rho():
     weight = GANWeightTargetRho(target=0.3, smoothing=0.5)
     assert weight.factor(1) == 1
     weight.observe({'rho': 0.6, 'w_gan': 1.0})
@@ -104,29 +102,34 @@ def test_the_factor_is_the_target_over_the_smoothed_share():
     assert weight.factor(3) == pytest.approx(0.3 / ((0.6 * 0.25 + 1.2 * 0.5) / 0.75))
 
 
-@pytest.mark.parametrize('numbers', [{}, {'rho': 0.5}, {'w_gan': 1.0}, {'rho': float('inf'), 'w_gan': 1.0}])
-def test_a_step_without_a_share_leaves_the_factor_alone(numbers):
+@pytest.mark.parametrize('metrics', [{}, {'rho': 0.5}, {'w_gan': 1.0}, {'rho': float('inf'), 'w_gan': 1.0}])
+def test_a_step_without_rho_leaves_the_factor_unchanged(metrics):
     weight = GANWeightTargetRho(target=0.3, smoothing=0.5)
     weight.observe({'rho': 0.6, 'w_gan': 1.0})
     before = weight.state_dict()
-    weight.observe(numbers)
+    weight.observe(metrics)
     assert weight.state_dict() == before
 
 
-def test_content_losses_without_gradient_leave_the_factor_alone():
+def test_content_losses_without_gradient_leave_the_factor_unchanged():
     content = {'pixel_opt': {'type': 'L1Loss', 'loss_weight': 0}}
     _, logs = train_steps(opt_with(**target(smoothing=0.5), **content), 2, gt_size=32)
     assert [log['rho'] for log in logs] == [float('inf')] * 2
     assert [log['w_gan'] for log in logs] == [1.0] * 2
 
 
+def test_the_former_names_of_the_bounds_still_work():
+    old, new = GANWeightTargetRho(least=0.5, most=2), GANWeightTargetRho(min=0.5, max=2)
+    assert (old.min, old.max) == (new.min, new.max) == (0.5, 2)
+
+
 def test_a_gan_without_gradient_leads_to_the_upper_bound():
     weight = GANWeightTargetRho()
     weight.observe({'rho': 0.0, 'w_gan': 1.0})
-    assert weight.factor(2) == weight.most
+    assert weight.factor(2) == weight.max
 
 
-def test_a_resumed_target_rho_goes_on_bit_equally(tmp_path):
+def test_a_resumed_target_rho_is_bit_equal(tmp_path):
     opt = opt_with(**target(smoothing=0.9))
     opt['path'] = {'models': str(tmp_path), 'training_states': str(tmp_path)}
     steps = list(batches(4, gt_size=32))
@@ -157,7 +160,7 @@ MISTAKES = [
     ({'type': 'GANWeightRamp', 'length': 5}, 'GANWeightRamp has no option length'),
     ({'type': 'GANWeightRam'}, 'did you mean GANWeightRamp'),
     ({'type': 'GANWeightTargetRho', 'target': 0}, 'GANWeightTargetRho needs target'),
-    ({'type': 'GANWeightTargetRho', 'least': 2, 'most': 1}, 'GANWeightTargetRho needs most'),
+    ({'type': 'GANWeightTargetRho', 'min': 2, 'max': 1}, 'GANWeightTargetRho needs max to be at least min, 2, got 1'),
     ({'type': 'GANWeightTargetRho', 'smoothing': 1}, 'GANWeightTargetRho needs smoothing'),
     ({'type': 'L1Loss'}, 'L1Loss is no GAN weight'),
     (0.1, 'needs to be a mapping with a type'),
@@ -165,7 +168,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(('block', 'expected'), MISTAKES)
-def test_a_wrong_weight_is_named_with_its_key(block, expected):
+def test_a_mistake_is_reported_with_its_key(block, expected):
     with pytest.raises(OptionError, match=expected) as caught:
         build_model(opt_with(gan_weight_opt=block))
     assert str(caught.value).startswith('train.gan_weight_opt')

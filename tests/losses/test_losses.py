@@ -1,4 +1,4 @@
-"""The GAN losses: values and gradients against closed forms, other formulas and BasicSR's own ``GANLoss``."""
+"""The GAN losses: values and gradients against closed forms, independent formulas and BasicSR's ``GANLoss``."""
 
 import math
 
@@ -9,7 +9,8 @@ from basicsr.losses.gan_loss import GANLoss, MultiScaleGANLoss
 from torch.nn import functional as F
 
 from basicsr_ganzoo.errors import StockModelError
-from basicsr_ganzoo.losses.adversarial import GAN_TYPES, GANZooLoss, HingeGANLoss, WGANLoss
+from basicsr_ganzoo.losses import GANZooLoss, HingeGANLoss, WGANLoss
+from basicsr_ganzoo.losses.adversarial import GAN_TYPES
 from basicsr_ganzoo.losses.pairing import PAIRINGS
 
 BASICSR_TYPES = ('vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge')
@@ -25,8 +26,8 @@ LABELLED = (
     *(f'GANZooLoss-{t}' for t in ('vanilla', 'gan', 'lsgan', 'ragan')),
 )
 
-#: the curve that a registered loss or a spelling of ``gan_type`` draws, whatever its pairing
-CURVE_OF = {
+#: registered loss or ``gan_type`` -> its kind of loss, independent of the pairing
+KIND_OF = {
     'VanillaGANLoss': 'vanilla',
     'RaGANLoss': 'vanilla',
     'LSGANLoss': 'lsgan',
@@ -45,7 +46,7 @@ CURVE_OF = {
     'GANZooLoss-rpgan': 'softplus',
     'GANZooLoss-hinge': 'hinge',
 }
-CLASS_OF_CURVE = {
+CLASS_OF_KIND = {
     'vanilla': 'VanillaGANLoss',
     'lsgan': 'LSGANLoss',
     'wgan': 'WGANLoss',
@@ -56,11 +57,11 @@ CLASS_OF_CURVE = {
 every_loss_and_pairing = pytest.mark.parametrize(
     ('name', 'pairing'), [(name, pairing) for name in MAKERS for pairing in PAIRINGS]
 )
-every_curve_and_relativistic_pairing = pytest.mark.parametrize(
-    ('curve', 'pairing'), [(curve, pairing) for curve in CLASS_OF_CURVE for pairing in RELATIVISTIC]
+every_kind_and_relativistic_pairing = pytest.mark.parametrize(
+    ('kind', 'pairing'), [(kind, pairing) for kind in CLASS_OF_KIND for pairing in RELATIVISTIC]
 )
-every_curve_and_mean = pytest.mark.parametrize(
-    ('curve', 'pairing'), [(curve, pairing) for curve in CLASS_OF_CURVE for pairing in WITH_MEAN]
+every_kind_and_mean = pytest.mark.parametrize(
+    ('kind', 'pairing'), [(kind, pairing) for kind in CLASS_OF_KIND for pairing in WITH_MEAN]
 )
 
 
@@ -77,7 +78,7 @@ def pair(*shape, scale=1.0, real_shift=0.0, fake_shift=0.0, dtype=torch.float64)
 
 
 def hard_fakes():
-    """Logits inside (-1, 1) of a D that prefers the fakes, where every curve has a slope that is not 0."""
+    """Logits inside (-1, 1) of a D that prefers the fakes, where every loss has a non-zero slope."""
     return pair(4, 1, 3, 3, scale=0.05, real_shift=-0.1, fake_shift=0.3)
 
 
@@ -85,15 +86,15 @@ def grads(loss, *inputs):
     return torch.autograd.grad(loss, inputs, retain_graph=True)
 
 
-def label_of_fake(curve, pairing):
-    """The fake label of least squares: 0, and -1 in a relativistic game."""
-    return -1.0 if curve == 'lsgan' and pairing != 'plain' else 0.0
+def label_of_fake(kind, pairing):
+    """The fake label of least squares: 0, and -1 with a relativistic pairing."""
+    return -1.0 if kind == 'lsgan' and pairing != 'plain' else 0.0
 
 
-def stock(curve, pairing='plain', **kwargs):
-    """BasicSR's loss of this curve."""
-    gan_type = {'softplus': 'wgan_softplus'}.get(curve, curve)
-    return GANLoss(gan_type, fake_label_val=label_of_fake(curve, pairing), **kwargs)
+def stock(kind, pairing='plain', **kwargs):
+    """BasicSR's loss of this kind."""
+    gan_type = {'softplus': 'wgan_softplus'}.get(kind, kind)
+    return GANLoss(gan_type, fake_label_val=label_of_fake(kind, pairing), **kwargs)
 
 
 def bce(x, target):
@@ -102,7 +103,7 @@ def bce(x, target):
     return -(target * torch.log(p) + (1 - target) * torch.log(1 - p)).mean()
 
 
-#: curve -> loss of logits that D takes (real, fake), from section 5 of the facts about reproduction, relativistic form
+#: kind -> D's loss on (real, fake) logits, in the relativistic form, from the papers
 FORMULAS = {
     'vanilla': (lambda x: bce(x, 1), lambda x: bce(x, 0)),
     'lsgan': (lambda x: ((x - 1) ** 2).mean(), lambda x: ((x + 1) ** 2).mean()),
@@ -122,30 +123,30 @@ def relative(pairing, real, fake, detach=False):
     return real - fake, fake - real
 
 
-def formula_d(curve, pairing, real, fake, detach=False):
-    on_real, on_fake = FORMULAS[curve]
+def formula_d(kind, pairing, real, fake, detach=False):
+    on_real, on_fake = FORMULAS[kind]
     real, fake = relative(pairing, real, fake, detach)
     return on_real(real) / 2, on_fake(fake) / 2
 
 
-def formula_g(curve, pairing, real, fake):
-    on_real, on_fake = FORMULAS[curve]
+def formula_g(kind, pairing, real, fake):
+    on_real, on_fake = FORMULAS[kind]
     real, fake = relative(pairing, real, fake)
     return (on_fake(real) + on_real(fake)) / 2
 
 
-# ------------------------------------------------------------------ what is there
+# ------------------------------------------------------------------ names
 
 
-def test_every_registered_loss_and_every_spelling_has_its_curve_in_this_file():
-    assert set(CURVE_OF) == set(MAKERS)
+def test_every_registered_loss_and_gan_type_has_its_kind_in_this_file():
+    assert set(KIND_OF) == set(MAKERS)
 
 
 @pytest.mark.parametrize('gan_type', sorted({*BASICSR_TYPES, *KAIR_TYPES, 'softplus', 'rpgan'}))
-def test_every_spelling_of_basicsr_and_kair_builds_the_loss_of_its_curve(gan_type):
+def test_every_gan_type_of_basicsr_and_kair_builds_its_loss(gan_type):
     x = logits(3, 1)
     real = GANZooLoss(gan_type, pairing='plain').d_loss(x, x)[0]
-    torch.testing.assert_close(real, stock(CURVE_OF[f'GANZooLoss-{gan_type}'])(x, True, is_disc=True))
+    torch.testing.assert_close(real, stock(KIND_OF[f'GANZooLoss-{gan_type}'])(x, True, is_disc=True))
 
 
 @pytest.mark.parametrize(
@@ -163,13 +164,13 @@ def test_each_loss_has_its_documented_pairing_by_default(name, pairing, detach_m
     assert (loss.pairing, loss.detach_mean) == (pairing, detach_mean)
 
 
-def test_ragan_of_kair_keeps_its_pairing_but_takes_another_detachment():
+def test_detach_mean_of_kairs_ragan_can_be_changed_without_its_pairing():
     loss = GANZooLoss('ragan', detach_mean=False)
     assert (loss.pairing, loss.detach_mean) == ('batch_average', False)
 
 
 @pytest.mark.parametrize('pairing', PAIRINGS)
-def test_ragan_of_kair_keeps_its_detachment_in_every_pairing_that_has_a_mean(pairing):
+def test_kairs_ragan_detaches_the_mean_with_every_pairing_that_has_one(pairing):
     loss = GANZooLoss('ragan', pairing=pairing)
     assert (loss.pairing, loss.detach_mean) == (pairing, pairing in WITH_MEAN)
 
@@ -177,7 +178,7 @@ def test_ragan_of_kair_keeps_its_detachment_in_every_pairing_that_has_a_mean(pai
 # ------------------------------------------------------------------ hand values
 
 LN2 = math.log(2)
-#: curve -> (D real, D fake, G; the same three when relativistic) where all logits are 0
+#: kind -> (D real, D fake, G; the same three when relativistic) where all logits are 0
 AT_ZERO = {
     'vanilla': (LN2, LN2, LN2, LN2 / 2, LN2 / 2, LN2),
     'softplus': (LN2, LN2, LN2, LN2 / 2, LN2 / 2, LN2),
@@ -185,7 +186,7 @@ AT_ZERO = {
     'wgan': (0, 0, 0, 0, 0, 0),
     'hinge': (1, 1, 0, 0.5, 0.5, 1),
 }
-#: curve -> slope of G's loss when all fake logits rise together from 0; no pairing changes it
+#: kind -> slope of G's loss with respect to a constant added to all fake logits, at 0; the same for each pairing
 G_SLOPE_AT_ZERO = {'vanilla': -0.5, 'softplus': -0.5, 'lsgan': -2, 'wgan': -1, 'hinge': -1}
 
 
@@ -193,7 +194,7 @@ G_SLOPE_AT_ZERO = {'vanilla': -0.5, 'softplus': -0.5, 'lsgan': -2, 'wgan': -1, '
 def test_values_at_logits_of_zero_are_the_closed_forms(name, pairing):
     zero = torch.zeros(2, 1, 3, 3)
     loss = MAKERS[name](pairing=pairing)
-    expected = AT_ZERO[CURVE_OF[name]][:3] if pairing == 'plain' else AT_ZERO[CURVE_OF[name]][3:]
+    expected = AT_ZERO[KIND_OF[name]][:3] if pairing == 'plain' else AT_ZERO[KIND_OF[name]][3:]
     values = torch.stack([*loss.d_loss(zero, zero), loss.g_loss(zero, zero)])
     torch.testing.assert_close(values, torch.tensor(expected, dtype=torch.float32))
 
@@ -202,7 +203,7 @@ def test_values_at_logits_of_zero_are_the_closed_forms(name, pairing):
 def test_slope_of_the_generator_loss_at_zero_is_the_closed_form(name, pairing):
     real, fake = torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 3, 3, requires_grad=True)
     (gradient,) = grads(MAKERS[name](pairing=pairing).g_loss(real, fake), fake)
-    assert gradient.sum().item() == pytest.approx(G_SLOPE_AT_ZERO[CURVE_OF[name]])
+    assert gradient.sum().item() == pytest.approx(G_SLOPE_AT_ZERO[KIND_OF[name]])
 
 
 def test_hand_values_of_two_logits():
@@ -269,28 +270,28 @@ def test_with_smoothed_labels_the_discriminator_loss_equals_that_of_basicsr(gan_
     torch.testing.assert_close((ours(real, True, is_disc=True), ours(fake, False, is_disc=True)), expected)
 
 
-@every_curve_and_mean
-def test_detached_d_loss_equals_the_two_backwards_of_a_relativistic_model(curve, pairing):
+@every_kind_and_mean
+def test_detached_d_loss_equals_the_two_backwards_of_a_relativistic_model(kind, pairing):
     real, fake = pair(4, 1, 3, 3)
     dims = None if pairing == 'average' else 0
-    theirs = stock(curve, pairing)
+    theirs = stock(kind, pairing)
     l_real = theirs(real - torch.mean(fake.detach(), dims, keepdim=True), True, is_disc=True) * 0.5
     l_fake = theirs(fake - torch.mean(real.detach(), dims, keepdim=True), False, is_disc=True) * 0.5
-    ours = LOSSES[CLASS_OF_CURVE[curve]](pairing=pairing, detach_mean=True).d_loss(real, fake)
+    ours = LOSSES[CLASS_OF_KIND[kind]](pairing=pairing, detach_mean=True).d_loss(real, fake)
     torch.testing.assert_close(ours, (l_real, l_fake))
     torch.testing.assert_close(grads(sum(ours), real, fake), (*grads(l_real, real), *grads(l_fake, fake)))
 
 
 @pytest.mark.parametrize('detach_mean', [False, True])
-@pytest.mark.parametrize('curve', ['vanilla', 'lsgan', 'wgan', 'softplus'])
-def test_average_g_loss_equals_that_of_esrganmodel(curve, detach_mean):
+@pytest.mark.parametrize('kind', ['vanilla', 'lsgan', 'wgan', 'softplus'])
+def test_average_g_loss_equals_that_of_esrganmodel(kind, detach_mean):
     real, fake = pair(4, 1, 3, 3)
     real = real.detach()
-    theirs = stock(curve, 'average', loss_weight=5e-3)
+    theirs = stock(kind, 'average', loss_weight=5e-3)
     l_real = theirs(real - torch.mean(fake), False, is_disc=False)
     l_fake = theirs(fake - torch.mean(real), True, is_disc=False)
     expected = (l_real + l_fake) / 2
-    loss = LOSSES[CLASS_OF_CURVE[curve]](pairing='average', loss_weight=5e-3, detach_mean=detach_mean)
+    loss = LOSSES[CLASS_OF_KIND[kind]](pairing='average', loss_weight=5e-3, detach_mean=detach_mean)
     ours = loss.g_loss(real, fake)
     torch.testing.assert_close(ours, expected)
     torch.testing.assert_close(grads(ours, fake), grads(expected, fake))
@@ -326,25 +327,25 @@ def test_average_and_batch_average_differ_on_maps_and_agree_on_single_logits():
 # ------------------------------------------------------------------ relativistic formulas
 
 
-@every_curve_and_relativistic_pairing
-def test_relativistic_losses_equal_their_formulas_with_attached_means(curve, pairing):
+@every_kind_and_relativistic_pairing
+def test_relativistic_losses_equal_their_formulas_without_detached_means(kind, pairing):
     real, fake = pair(4, 1, 3, 3)
-    loss = LOSSES[CLASS_OF_CURVE[curve]](pairing=pairing)
-    d, expected_d = loss.d_loss(real, fake), formula_d(curve, pairing, real, fake)
-    g, expected_g = loss.g_loss(real, fake), formula_g(curve, pairing, real, fake)
+    loss = LOSSES[CLASS_OF_KIND[kind]](pairing=pairing)
+    d, expected_d = loss.d_loss(real, fake), formula_d(kind, pairing, real, fake)
+    g, expected_g = loss.g_loss(real, fake), formula_g(kind, pairing, real, fake)
     torch.testing.assert_close((*d, g), (*expected_d, expected_g))
     torch.testing.assert_close(grads(sum(d), real, fake), grads(sum(expected_d), real, fake))
     torch.testing.assert_close(grads(g, real, fake), grads(expected_g, real, fake))
 
 
-@every_curve_and_mean
-def test_relativistic_losses_equal_their_formulas_with_detached_means(curve, pairing):
+@every_kind_and_mean
+def test_relativistic_losses_equal_their_formulas_with_detached_means(kind, pairing):
     real, fake = pair(4, 1, 3, 3)
-    loss = LOSSES[CLASS_OF_CURVE[curve]](pairing=pairing, detach_mean=True)
-    d, expected_d = loss.d_loss(real, fake), formula_d(curve, pairing, real, fake, detach=True)
+    loss = LOSSES[CLASS_OF_KIND[kind]](pairing=pairing, detach_mean=True)
+    d, expected_d = loss.d_loss(real, fake), formula_d(kind, pairing, real, fake, detach=True)
     torch.testing.assert_close(d, expected_d)
     torch.testing.assert_close(grads(sum(d), real, fake), grads(sum(expected_d), real, fake))
-    g, expected_g = loss.g_loss(real, fake), formula_g(curve, pairing, real, fake)
+    g, expected_g = loss.g_loss(real, fake), formula_g(kind, pairing, real, fake)
     torch.testing.assert_close(grads(g, fake), grads(expected_g, fake))
 
 
@@ -368,10 +369,10 @@ def test_gradient_of_rpgan_equals_its_derivative_by_hand():
     torch.testing.assert_close(grads(LOSSES['RpGANLoss']().g_loss(real, fake), fake), (-right,))
 
 
-@every_curve_and_relativistic_pairing
-def test_a_constant_added_to_all_logits_changes_no_relativistic_loss(curve, pairing):
+@every_kind_and_relativistic_pairing
+def test_a_constant_added_to_all_logits_changes_no_relativistic_loss(kind, pairing):
     real, fake = pair(4, 1, 3, 3)
-    loss = LOSSES[CLASS_OF_CURVE[curve]](pairing=pairing)
+    loss = LOSSES[CLASS_OF_KIND[kind]](pairing=pairing)
     torch.testing.assert_close(loss.d_loss(real + 7, fake + 7), loss.d_loss(real, fake))
     torch.testing.assert_close(loss.g_loss(real + 7, fake + 7), loss.g_loss(real, fake))
 
@@ -389,9 +390,9 @@ def test_relativistic_wgan_has_the_gradients_of_wgan(pairing):
 @pytest.mark.parametrize('pairing', RELATIVISTIC)
 def test_game_of_the_generator_is_that_of_the_discriminator_with_swapped_labels(pairing):
     real, fake = pair(4, 1, 3, 3)
-    for curve, name in CLASS_OF_CURVE.items():
+    for kind, name in CLASS_OF_KIND.items():
         loss = LOSSES[name](pairing=pairing)
-        torch.testing.assert_close(loss.g_loss(real, fake), sum(loss.d_loss(fake, real)), msg=curve)
+        torch.testing.assert_close(loss.g_loss(real, fake), sum(loss.d_loss(fake, real)), msg=kind)
 
 
 # ------------------------------------------------------------------ directions
@@ -567,7 +568,7 @@ def test_loss_weight_of_zero_gives_a_generator_gradient_of_zero():
         ({'gan_type': 'lsgan', 'fake_label_val': '0'}, "fake_label_val.*number.*'0'"),
         ({'gan_type': ['vanilla']}, r"gan_type.*got \['vanilla'\]"),
         ({'gan_type': 'vanilla', 'pairing': ['plain']}, r"pairing.*got \['plain'\]"),
-        ({'gan_type': 'ragan', 'detach_mean': 'false'}, "detach_mean to be one of False, True, got 'false'"),
+        ({'gan_type': 'ragan', 'detach_mean': 'false'}, "detach_mean to be true or false, got 'false'"),
         ({'gan_type': 'vanilla', 'loss_weight': math.nan}, 'loss_weight.*number.*got nan'),
         ({'gan_type': 'vanilla', 'loss_weight': math.inf}, 'loss_weight.*number.*got inf'),
         ({'gan_type': 'vanilla', 'loss_weight': -0.1}, 'loss_weight to be a number of at least 0, got -0.1'),

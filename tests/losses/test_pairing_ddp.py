@@ -1,4 +1,4 @@
-"""Relativistic pairings over two processes: the same losses and gradients as one process with the whole batch."""
+"""Relativistic pairings in two processes: losses and gradients equal those of one process with the whole batch."""
 
 import pytest
 import torch
@@ -7,9 +7,9 @@ from _ranks import RANKS, results_of_ranks
 from basicsr_ganzoo.losses.adversarial import LSGANLoss, RaGANLoss, RpGANLoss, VanillaGANLoss
 
 CASES = {
-    'average, attached': lambda: RaGANLoss(),
+    'average': lambda: RaGANLoss(),
     'average, detached': lambda: RaGANLoss(detach_mean=True),
-    'batch_average, attached': lambda: RaGANLoss(pairing='batch_average'),
+    'batch_average': lambda: RaGANLoss(pairing='batch_average'),
     'batch_average, detached': lambda: RaGANLoss(pairing='batch_average', detach_mean=True),
     'least squares, average': lambda: LSGANLoss(pairing='average', loss_weight=0.1),
     'least squares, batch_average': lambda: LSGANLoss(pairing='batch_average', loss_weight=0.1),
@@ -21,7 +21,7 @@ SHAPES = {'single': (4, 1), 'map': (4, 1, 3, 5)}
 
 
 def whole_batch(shape):
-    """Real and fake logits of all ranks, which differ much between the ranks."""
+    """Real and fake logits of all ranks, which differ strongly between the ranks."""
     generator = torch.Generator().manual_seed(0)
     real, fake = torch.randn((2, *SHAPES[shape]), generator=generator, dtype=torch.float64)
     return real + torch.arange(4.0).view(-1, *[1] * (real.ndim - 1)), fake
@@ -62,22 +62,22 @@ def assert_equal_to_one_process(ranks, losses, gradients):
 
 @pytest.mark.parametrize('shape', SHAPES)
 @pytest.mark.parametrize('name', CASES)
-def test_two_ranks_give_the_losses_and_gradients_of_one_process_with_the_whole_batch(results, name, shape):
+def test_two_ranks_have_the_losses_and_gradients_of_one_process_with_the_whole_batch(results, name, shape):
     alone = losses_and_gradients(CASES[name](), *whole_batch(shape))
     assert_equal_to_one_process([rank[name, shape] for rank in results], *alone)
 
 
 @pytest.mark.parametrize('shape', SHAPES)
 @pytest.mark.parametrize('name', CASES)
-def test_two_ranks_give_those_of_one_process_for_the_logits_of_several_scales(results, name, shape):
+def test_two_ranks_equal_one_process_for_logits_of_several_scales(results, name, shape):
     alone = losses_and_gradients(CASES[name](), *whole_batch(shape), SCALES)
     assert_equal_to_one_process([rank[name, shape, 'scales'] for rank in results], *alone)
 
 
 @pytest.mark.parametrize('shape', SHAPES)
-def test_mean_of_a_single_rank_would_give_other_losses(results, shape):
-    """The case is one in which the mean over all ranks matters: a loss with local means fails the test above."""
+def test_losses_with_the_mean_of_a_single_rank_differ(results, shape):
+    """The mean over all ranks matters here: a loss with local means fails the test above."""
     real, fake = whole_batch(shape)
     local = [losses_and_gradients(RaGANLoss(), r, f) for r, f in zip(real.chunk(RANKS), fake.chunk(RANKS), strict=True)]
-    shared = sum(rank['average, attached', shape][0] for rank in results) / RANKS
+    shared = sum(rank['average', shape][0] for rank in results) / RANKS
     assert ((sum(values for values, _ in local) / RANKS - shared).abs() > 1e-3).any()

@@ -1,4 +1,4 @@
-"""LPIPS and DISTS by pyiqa, which need not be installed: here it is a stub, and what pyiqa computes is not tested."""
+"""LPIPS and DISTS by pyiqa, an optional package: it is mocked, so what pyiqa computes is not tested."""
 
 import json
 import sys
@@ -27,24 +27,24 @@ def forget_metrics():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """A pyiqa whose metrics are the mean difference of red; what it was asked for and given."""
-    seen = []
+    """A mock of pyiqa whose metrics are the mean difference in red. Returns its calls."""
+    calls = []
 
     def create_metric(name, device):
-        torch.rand(1)  # as weights that are drawn first
-        seen.append((name, str(device)))
+        torch.rand(1)  # pyiqa initializes random weights
+        calls.append((name, str(device)))
 
         def metric(image, reference):
-            seen.append((image, reference))
+            calls.append((image, reference))
             return (image - reference)[:, 0].abs().mean(dim=(1, 2))
 
         return metric
 
     monkeypatch.setitem(sys.modules, 'pyiqa', SimpleNamespace(create_metric=create_metric))
-    return seen
+    return calls
 
 
-def pictures():
+def images():
     image = np.zeros((10, 12, 3), np.uint8)
     image[2:-2, 2:-2, 2] = 51  # red, in BGR
     image[:2] = 255  # in the border
@@ -52,19 +52,19 @@ def pictures():
 
 
 @pytest.mark.parametrize(
-    ('block', 'asked'),
+    ('block', 'name'),
     [
         ({'type': 'calculate_lpips'}, 'lpips'),
         ({'type': 'calculate_lpips', 'net': 'vgg'}, 'lpips-vgg'),
         ({'type': 'calculate_dists'}, 'dists'),
     ],
 )
-def test_pyiqa_gets_rgb_from_0_to_1_without_the_border_and_is_made_once(block, asked, calls):
+def test_pyiqa_receives_rgb_from_0_to_1_without_the_border_and_is_created_once(block, name, calls):
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    values = [calculate_metric(pictures(), {**block, 'crop_border': 2, 'device': 'cpu'}) for _ in range(2)]
+    values = [calculate_metric(images(), {**block, 'crop_border': 2, 'device': 'cpu'}) for _ in range(2)]
     assert values == pytest.approx([0.2, 0.2])
-    assert calls[0] == (asked, 'cpu')
+    assert calls[0] == (name, 'cpu')
     assert len(calls) == 3
     image, reference = calls[1]
     assert image.shape == reference.shape == (1, 3, 6, 8)
@@ -74,27 +74,27 @@ def test_pyiqa_gets_rgb_from_0_to_1_without_the_border_and_is_made_once(block, a
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_without_pyiqa_a_sentence_says_what_to_do(name, monkeypatch):
+def test_without_pyiqa_the_error_says_how_to_install_it(name, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyiqa', None)
     with pytest.raises(OptionError, match=f'{name} needs the package pyiqa, which is not installed; pip install pyiqa'):
-        calculate_metric(pictures(), {'type': name})
+        calculate_metric(images(), {'type': name})
 
 
 @pytest.mark.parametrize(
     ('changes', 'options', 'expected'),
     [
-        ({'img2': np.zeros((4, 4, 3), np.uint8)}, {}, 'needs two pictures of one size'),
+        ({'img2': np.zeros((4, 4, 3), np.uint8)}, {}, 'needs two images of one size'),
         ({}, {'net': 'squeeze'}, "needs net to be alex or vgg, got 'squeeze'"),
     ],
 )
 def test_a_mistake_is_one_sentence(changes, options, expected, calls):
     with pytest.raises(OptionError, match=expected):
-        calculate_metric(pictures() | changes, {'type': 'calculate_lpips', **options})
+        calculate_metric(images() | changes, {'type': 'calculate_lpips', **options})
 
 
 @pytest.mark.parametrize('installed', [False, True])
 @pytest.mark.parametrize('name', NAMES)
-def test_the_check_tells_before_training_whether_it_is_there(name, installed, tmp_path, monkeypatch, capsys):
+def test_the_check_reports_before_training_that_pyiqa_is_missing(name, installed, tmp_path, monkeypatch, capsys):
     path = write_option_file(tmp_path, val__metrics={'it': {'type': name, 'crop_border': 4, 'better': 'lower'}})
     monkeypatch.setattr(
         'basicsr_ganzoo.checking.validation.find_spec', lambda package: package == 'pyiqa' and installed
@@ -107,11 +107,11 @@ def test_the_check_tells_before_training_whether_it_is_there(name, installed, tm
     assert all('pip install pyiqa' in f['message'] for f in errors)
 
 
-def test_nothing_imports_pyiqa_before_it_is_asked_for(fresh_python):
+def test_pyiqa_is_not_imported_before_a_metric_is_computed(fresh_python):
     done = fresh_python(
         'import sys\n'
         "sys.modules['pyiqa'] = None  # an import of it would fail\n"
-        'from basicsr_ganzoo import registry\n_registry.import_submodules()\n'
+        'from basicsr_ganzoo import registry\nregistry.import_submodules()\n'
         "print(sorted(registry.entries('metrics')))"
     )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The regularizers of D: closed forms on simple critics, then contract tests over every registered one."""
+"""The regularizers of D: closed forms on simple critics, then contract tests for every registered one."""
 
 import copy
 import inspect
@@ -28,7 +28,7 @@ PIXELS = 3 * 4 * 5
 every_regularizer = pytest.mark.parametrize('name', REGULARIZERS)
 
 
-def numbers(*shape, seed=0, dtype=torch.float64):
+def values(*shape, seed=0, dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
@@ -57,17 +57,17 @@ class Quadratic(Linear):
 
 
 def linear(*maps, norm=3.0):
-    return Linear(norm * F.normalize(numbers(PIXELS, seed=5), dim=0), *maps)
+    return Linear(norm * F.normalize(values(PIXELS, seed=5), dim=0), *maps)
 
 
 def quadratic(*maps):
-    weight = numbers(PIXELS, PIXELS, seed=6) / PIXELS**0.5
+    weight = values(PIXELS, PIXELS, seed=6) / PIXELS**0.5
     return Quadratic((weight + weight.T) / 2, *maps)
 
 
-def look(critic, iteration=1, shape=SHAPE, dtype=torch.float64):
+def step_of(critic, iteration=1, shape=SHAPE, dtype=torch.float64):
     """A step of this critic on random images, which carry the gradient that a regularizer may need."""
-    real, fake = (numbers(*shape, seed=seed, dtype=dtype).requires_grad_() for seed in (1, 2))
+    real, fake = (values(*shape, seed=seed, dtype=dtype).requires_grad_() for seed in (1, 2))
     return DiscStep(critic, real, fake, critic(real), critic(fake), iteration)
 
 
@@ -137,7 +137,7 @@ CLOSED_FORMS = {
 def test_penalties_on_the_gradient_equal_their_closed_forms(case, make):
     name, options, formula = CLOSED_FORMS[case]
     critic = make()
-    step = look(critic)
+    step = step_of(critic)
     penalty = seeded(REGULARIZERS[name](**options).penalty, step)
     expected = seeded(formula, critic, step)
     assert_equal_to_closed_form(penalty, expected)
@@ -148,27 +148,27 @@ def test_penalties_on_the_gradient_equal_their_closed_forms(case, make):
 
 def test_r1_of_a_linear_critic_is_half_its_squared_norm_and_pulls_the_weights_to_zero():
     critic = linear(norm=3)
-    penalty = REGULARIZERS['R1Regularizer']().penalty(look(critic))
+    penalty = REGULARIZERS['R1Regularizer']().penalty(step_of(critic))
     assert_equal_to_closed_form(penalty, torch.tensor(4.5, dtype=torch.float64))
     torch.testing.assert_close(torch.autograd.grad(penalty, critic.weight)[0], critic.weight.detach())
 
 
 @pytest.mark.parametrize('name', ['GradientPenalty', 'DRAGANPenalty'])
-@pytest.mark.parametrize(('norm', 'target', 'charge'), [(1, 1, 0), (3, 1, 4), (0.5, 1, 0.25), (3, 3, 0), (3, 0, 9)])
-def test_penalty_on_the_norm_of_a_linear_critic_is_its_squared_distance_to_the_target(name, norm, target, charge):
+@pytest.mark.parametrize(('norm', 'target', 'expected'), [(1, 1, 0), (3, 1, 4), (0.5, 1, 0.25), (3, 3, 0), (3, 0, 9)])
+def test_penalty_on_the_norm_of_a_linear_critic_is_its_squared_distance_to_the_target(name, norm, target, expected):
     for maps in ((), ((7, 9),), ((4, 4), (2, 2))):
-        penalty = REGULARIZERS[name](target=target).penalty(look(linear(*maps, norm=norm)))
-        assert penalty.item() == pytest.approx(charge, abs=1e-12)
+        penalty = REGULARIZERS[name](target=target).penalty(step_of(linear(*maps, norm=norm)))
+        assert penalty.item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_basicsr_charges_a_critic_of_unit_gradient_where_ours_charges_nothing():
+def test_basicsr_penalizes_a_critic_of_unit_gradient_norm_and_ours_does_not():
     critic = linear(norm=1).float()
-    step = look(critic, dtype=torch.float32)
+    step = step_of(critic, dtype=torch.float32)
     assert gradient_penalty_loss(critic, step.real.detach(), step.fake.detach()) > 0.5
 
 
 def test_gradient_penalty_is_of_each_sample_and_not_of_the_batch():
-    """Slopes of norms 0 and 2 have a mean norm of 1, which a penalty on the batch would not charge."""
+    """Slopes of norms 0 and 2 have a mean norm of 1, which a penalty on the batch would not penalize."""
     real = torch.zeros(2, 1, 2, 2, dtype=torch.float64)
     real[1] = 1  # of norm 2
     critic = Quadratic(torch.eye(4, dtype=torch.float64))
@@ -176,14 +176,14 @@ def test_gradient_penalty_is_of_each_sample_and_not_of_the_batch():
     assert REGULARIZERS['GradientPenalty']().penalty(step).item() == pytest.approx(1)
 
 
-def test_gradient_penalty_looks_between_real_i_and_fake_i():
+def test_gradient_penalty_is_taken_between_real_i_and_fake_i():
     seen = []
 
     def critic(image):
         seen.append(image)
         return image.flatten(1).sum(dim=1, keepdim=True)
 
-    step = look(critic)
+    step = step_of(critic)
     REGULARIZERS['GradientPenalty']().penalty(step)
     t = (seen[-1] - step.fake) / (step.real - step.fake)
     shares = t.detach().flatten(1)
@@ -195,7 +195,7 @@ def test_gradient_penalty_looks_between_real_i_and_fake_i():
 
 def test_gradient_penalty_of_a_flat_critic_has_a_finite_gradient():
     critic = linear(norm=0)
-    (gradient,) = torch.autograd.grad(REGULARIZERS['GradientPenalty']().penalty(look(critic)), critic.weight)
+    (gradient,) = torch.autograd.grad(REGULARIZERS['GradientPenalty']().penalty(step_of(critic)), critic.weight)
     assert gradient.isfinite().all()
 
 
@@ -205,7 +205,7 @@ def test_gradient_penalty_of_a_flat_critic_has_a_finite_gradient():
 def test_approximate_r1_tends_to_r1_as_the_noise_vanishes():
     """With g the slope, the same noise n gives 1/2 (g n / sigma)^2 in the limit, and the error falls with sigma."""
     critic = quadratic()
-    step = look(critic)
+    step = step_of(critic)
     limit = (slope(critic, step.real) * seeded(torch.randn_like, step.real).flatten(1)).sum(dim=1).square().mean() / 2
     errors = []
     for sigma in (1e-1, 1e-2, 1e-3):
@@ -231,10 +231,10 @@ def test_expectation_of_approximate_r1_is_r1_and_a_term_of_the_curvature(sigma):
     assert penalty.item() == pytest.approx(expected.item(), rel=0.02)
 
 
-def test_both_branches_of_approximate_r1_carry_a_gradient():
+def test_both_branches_of_approximate_r1_are_differentiated():
     """For w x it is (w n) n / sigma^2; without a gradient of the noisy branch, it would point along x."""
     critic = linear()
-    step = look(critic)
+    step = step_of(critic)
     (gradient,) = torch.autograd.grad(
         seeded(REGULARIZERS['ApproximateR1Regularizer'](sigma=0.1).penalty, step), critic.weight
     )
@@ -242,8 +242,8 @@ def test_both_branches_of_approximate_r1_carry_a_gradient():
     torch.testing.assert_close(gradient, ((n @ critic.weight).unsqueeze(1) * n).mean(dim=0).detach())
 
 
-def test_approximate_r1_is_not_disturbed_by_the_power_iteration_of_spectral_norm():
-    """In two passes, the change of spectral norm between them would be charged as if it came from the noise."""
+def test_approximate_r1_is_not_affected_by_the_power_iteration_of_spectral_norm():
+    """In two passes, the change of spectral norm between them would look like an effect of the noise."""
     torch.manual_seed(0)
     net, image = ARCHS['UNetSNDiscriminator'](num_feat=8), torch.rand(4, 3, 32, 32)
     nets = [copy.deepcopy(net) for _ in range(48)]  # each takes the same first power iteration
@@ -264,7 +264,7 @@ def lecam_step(real, fake, iteration):
 
 def test_lecam_has_its_hand_values():
     lecam = REGULARIZERS['LeCamRegularizer'](decay=0.75, start=2)
-    assert lecam.penalty(lecam_step([2.0, 4.0], [-1.0, 0.0], 1)) == 0  # before start only the averages move
+    assert lecam.penalty(lecam_step([2.0, 4.0], [-1.0, 0.0], 1)) == 0  # before start only the averages are updated
     assert lecam.anchors.tolist() == [3, -0.5]
     # the averages are plain means of two batches, (3 + 1) / 2 and (-0.5 + 0.5) / 2
     second = lecam.penalty(lecam_step([2.0, 0.0], [0.0, 1.0], 2))
@@ -291,7 +291,7 @@ def test_gradient_of_lecam_lowers_confident_logits_and_does_not_flow_through_its
 
 
 class MeanCritic(nn.Module):
-    """Says everywhere what the mean of the picture is."""
+    """A map whose logits are all the mean of the image."""
 
     def forward(self, image):
         return image.mean(dim=(1, 2, 3), keepdim=True).expand(-1, 1, *image.shape[2:])
@@ -318,15 +318,15 @@ def test_cutmix_of_a_critic_of_the_mean_is_the_variance_of_the_mask():
     assert_equal_to_closed_form(penalty, ((a - b) ** 2 * share * (1 - share)).mean())
 
 
-@pytest.mark.parametrize('curve', [lambda x: x, torch.sin, torch.square])
-def test_cutmix_charges_nothing_to_a_critic_that_judges_each_pixel_by_itself(curve):
-    step = look(lambda image: curve(image).mean(dim=1, keepdim=True))
+@pytest.mark.parametrize('function', [lambda x: x, torch.sin, torch.square])
+def test_cutmix_is_zero_for_a_critic_whose_logits_depend_on_one_pixel(function):
+    step = step_of(lambda image: function(image).mean(dim=1, keepdim=True))
     assert REGULARIZERS['CutMixConsistency']().penalty(step) < 1e-30
 
 
 def test_cutmix_of_a_convolution_is_its_commutator_with_the_mask_at_the_edges_of_the_box():
     critic = ConvCritic(3)
-    step = look(critic, shape=(8, 3, 12, 14))
+    step = step_of(critic, shape=(8, 3, 12, 14))
     penalty = seeded(REGULARIZERS['CutMixConsistency']().penalty, step)
     mask, difference = seeded(random_boxes, step.real), step.real - step.fake
     residual = critic(mask * difference) - mask * critic(difference)
@@ -343,7 +343,7 @@ def test_cutmix_shows_real_i_inside_and_fake_i_outside_the_box_of_sample_i():
         seen.append(image.detach())
         return image
 
-    step = look(critic)
+    step = step_of(critic)
     seeded(REGULARIZERS['CutMixConsistency']().penalty, step)
     mask = seeded(random_boxes, step.real)
     assert torch.equal(seen[-1], torch.where(mask > 0, step.real, step.fake))
@@ -360,7 +360,7 @@ def test_cutmix_averages_the_mask_down_to_each_map():
     assert REGULARIZERS['CutMixConsistency']().penalty(step) < 1e-30
 
 
-def test_boxes_are_rectangles_of_every_share_and_place():
+def test_boxes_are_rectangles_of_every_area_and_position():
     masks = seeded(random_boxes, torch.zeros(4000, 3, 32, 24, dtype=torch.float64))
     assert masks.shape == (4000, 1, 32, 24)
     assert masks.unique().tolist() == [0, 1]
@@ -378,7 +378,7 @@ def test_boxes_are_rectangles_of_every_share_and_place():
 
 
 @pytest.mark.parametrize('arch', CLASSIFIERS)
-def test_cutmix_names_what_it_needs_to_a_discriminator_without_a_map(arch):
+def test_cutmix_refuses_a_discriminator_without_a_map(arch):
     net = ARCHS[arch](num_feat=4)
     with pytest.raises(OptionError, match=r'map of logits.*\(2, 1\).*UNetSNDiscriminator.*remove CutMixConsistency'):
         REGULARIZERS['CutMixConsistency']().penalty(smallest_step(net))
@@ -395,7 +395,7 @@ def test_penalty_does_not_depend_on_the_number_of_logits_or_of_scales(name, maps
     penalties = []
     for sizes in ((), maps):
         regularizer = REGULARIZERS[name](**({'start': 0} if name == 'LeCamRegularizer' else {}))
-        penalties.append(seeded(regularizer.penalty, look(quadratic(*sizes))))
+        penalties.append(seeded(regularizer.penalty, step_of(quadratic(*sizes))))
     assert penalties[0] > 1e-3
     torch.testing.assert_close(*penalties)
 
@@ -407,21 +407,21 @@ def test_cutmix_does_not_depend_on_the_number_of_logits_or_of_scales():
         lambda image: critic(image).repeat_interleave(3, dim=2).repeat_interleave(2, dim=3),
         lambda image: [critic(image)] * 3,
     ]
-    penalties = [seeded(REGULARIZERS['CutMixConsistency']().penalty, look(version)) for version in versions]
+    penalties = [seeded(REGULARIZERS['CutMixConsistency']().penalty, step_of(version)) for version in versions]
     torch.testing.assert_close(penalties[1:], penalties[:1] * 2)
 
 
 def test_r1_of_two_scales_is_that_of_their_mean():
-    one, two = numbers(PIXELS, seed=7), numbers(PIXELS, seed=8)
+    one, two = values(PIXELS, seed=7), values(PIXELS, seed=8)
     critics = Linear(one, (4, 4)), Linear(two, (2, 2))
-    step = look(lambda image: [critic(image) for critic in critics])
+    step = step_of(lambda image: [critic(image) for critic in critics])
     penalty = REGULARIZERS['R1Regularizer']().penalty(step)
     assert_equal_to_closed_form(penalty, ((one + two) / 2).square().sum() / 2)
 
 
 @pytest.mark.parametrize('arch', ['UNetSNDiscriminator', 'PatchGANDiscriminator'])
 def test_r1_of_a_map_of_local_logits_falls_with_the_number_of_logits(arch):
-    """What the documentation says of crop sizes: the penalty times the number of logits stays within 30 %."""
+    """As documented for crop sizes: the penalty times the number of logits is constant within 30 %."""
     torch.manual_seed(0)
     net = ARCHS[arch](num_feat=8)
     with torch.no_grad():
@@ -454,7 +454,7 @@ class SmoothCritic(nn.Module):
 
 
 def made(name, **options):
-    """A regularizer that charges from the first step on, LeCam with resting averages that every sample is beyond."""
+    """A regularizer that is active from the first step; LeCam with fixed averages that penalize every sample."""
     if name == 'LeCamRegularizer':
         regularizer = REGULARIZERS[name](start=0, decay=1, **options)
         regularizer.anchors.copy_(torch.tensor([9.0, -9.0]))
@@ -465,10 +465,10 @@ def made(name, **options):
 
 def smallest_step(net, iteration=1):
     sides = net.min_size + 1, net.min_size + 7
-    return look(net, iteration, (2, getattr(net, 'num_in_ch', 3), *sides), torch.float32)
+    return step_of(net, iteration, (2, getattr(net, 'num_in_ch', 3), *sides), torch.float32)
 
 
-def test_the_regularizers_of_the_design_are_there():
+def test_the_documented_regularizers_are_registered():
     assert set(REGULARIZERS) >= {
         *('R1Regularizer', 'R2Regularizer', 'ApproximateR1Regularizer', 'GradientPenalty', 'DRAGANPenalty'),
         *('LeCamRegularizer', 'CutMixConsistency'),
@@ -488,19 +488,19 @@ def test_every_regularizer_is_a_regularizer_with_weight_and_interval_first(name)
 
 @every_regularizer
 @pytest.mark.parametrize('interval', [1, 3, 16])
-def test_charges_of_lazy_and_of_eager_regularizers_have_the_same_mean(name, interval):
+def test_lazy_and_eager_penalties_have_the_same_mean(name, interval):
     regularizer = made(name, loss_weight=0.5, interval=interval)
     critic = SmoothCritic()
     total = 0
     for iteration in range(1, 49):
         if regularizer.is_due(iteration):
-            total = total + seeded(regularizer, look(critic, iteration))
-    eager = seeded(made(name).penalty, look(critic))
+            total = total + seeded(regularizer, step_of(critic, iteration))
+    eager = seeded(made(name).penalty, step_of(critic))
     torch.testing.assert_close(total / 48, 0.5 * eager)
 
 
 @every_regularizer
-def test_every_regularizer_is_due_in_each_interval_once(name):
+def test_every_regularizer_is_due_once_per_interval(name):
     regularizer = REGULARIZERS[name](interval=4)
     assert [i for i in range(1, 13) if regularizer.is_due(i)] == [4, 8, 12]
     assert all(REGULARIZERS[name](interval=1).is_due(i) for i in range(1, 5))
@@ -511,68 +511,68 @@ def test_state_survives_saving_and_loading(name, tmp_path):
     critic = SmoothCritic()
     regularizer, fresh = (REGULARIZERS[name](**({'start': 0} if 'LeCam' in name else {})) for _ in range(2))
     for iteration in range(3):
-        regularizer(look(critic, iteration))
+        regularizer(step_of(critic, iteration))
     torch.save(regularizer.state_dict(), tmp_path / 'state.pth')
     fresh.load_state_dict(torch.load(tmp_path / 'state.pth', weights_only=True))
     with torch.no_grad():
         critic.net[-1].weight.mul_(2)
-    charges = [seeded(r, look(critic, 3)) for r in (regularizer, fresh)]
-    assert torch.equal(*charges)
+    penalties = [seeded(r, step_of(critic, 3)) for r in (regularizer, fresh)]
+    assert torch.equal(*penalties)
     assert list(regularizer.parameters()) == []
     for buffer, other in zip(regularizer.buffers(), fresh.buffers(), strict=True):
         assert torch.equal(buffer, other)
 
 
-def test_lecam_without_its_state_would_charge_something_else():
+def test_lecam_without_its_state_has_another_penalty():
     """The case above is one in which the state matters."""
     critic = SmoothCritic()
     lecam, fresh = (REGULARIZERS['LeCamRegularizer'](start=0) for _ in range(2))
-    lecam(look(critic))
+    lecam(step_of(critic))
     with torch.no_grad():
         critic.net[-1].weight.mul_(2)
-    assert abs(lecam(look(critic)) - fresh(look(critic))) > 1e-6
+    assert abs(lecam(step_of(critic)) - fresh(step_of(critic))) > 1e-6
 
 
 @every_regularizer
-def test_derivative_of_the_charge_along_the_weights_is_right_to_second_order(name):
+def test_derivative_of_the_penalty_along_the_weights_is_right_to_second_order(name):
     """Against central differences; for the penalties on gradients this is a second derivative of D."""
     critic = SmoothCritic()
     parameters = list(critic.parameters())
-    directions = [numbers(*p.shape, seed=i) for i, p in enumerate(parameters)]
+    directions = [values(*p.shape, seed=i) for i, p in enumerate(parameters)]
 
-    def charge(move):
+    def penalty(move):
         with torch.no_grad():
             for p, direction in zip(parameters, directions, strict=True):
                 p.add_(move * direction)
-        value = seeded(made(name), look(critic))
+        value = seeded(made(name), step_of(critic))
         with torch.no_grad():
             for p, direction in zip(parameters, directions, strict=True):
                 p.sub_(move * direction)
         return value
 
-    gradients = torch.autograd.grad(seeded(made(name), look(critic)), parameters, materialize_grads=True)
+    gradients = torch.autograd.grad(seeded(made(name), step_of(critic)), parameters, materialize_grads=True)
     derivative = sum((g * d).sum() for g, d in zip(gradients, directions, strict=True))
-    torch.testing.assert_close(derivative, (charge(1e-5) - charge(-1e-5)) / 2e-5, rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(derivative, (penalty(1e-5) - penalty(-1e-5)) / 2e-5, rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize('arch', ARCHS)
 @every_regularizer
-def test_every_regularizer_moves_every_discriminator_that_it_supports(name, arch):
+def test_every_regularizer_has_a_gradient_in_every_discriminator_that_it_supports(name, arch):
     if name == 'CutMixConsistency' and arch in CLASSIFIERS:
         return  # an error, see above
     torch.manual_seed(0)
     net = ARCHS[arch](num_feat=4)
-    charge = made(name)(smallest_step(net))
-    assert (charge.shape, charge.dtype) == ((), torch.float32)
-    assert charge.isfinite()
-    assert charge > 0
-    gradients = torch.autograd.grad(charge, list(net.parameters()), materialize_grads=True)
+    penalty = made(name)(smallest_step(net))
+    assert (penalty.shape, penalty.dtype) == ((), torch.float32)
+    assert penalty.isfinite()
+    assert penalty > 0
+    gradients = torch.autograd.grad(penalty, list(net.parameters()), materialize_grads=True)
     assert all(gradient.isfinite().all() for gradient in gradients)
     moved = sum(bool((gradient != 0).any()) for gradient in gradients)
     assert moved >= len(gradients) / 2
 
 
-def test_cutmix_supports_every_discriminator_but_the_classifiers():
+def test_cutmix_supports_every_discriminator_except_the_classifiers():
     classifiers = {
         name for name, arch in ARCHS.items() if as_list(smallest_step(arch(num_feat=4)).real_pred)[0].ndim < 4
     }
@@ -580,38 +580,38 @@ def test_cutmix_supports_every_discriminator_but_the_classifiers():
 
 
 @every_regularizer
-def test_images_need_a_graph_only_where_the_regularizer_says_so(name):
+def test_images_require_grad_only_where_the_regularizer_declares_it(name):
     critic = SmoothCritic()
     regularizer = made(name)
-    real, fake = numbers(*SHAPE, seed=1), numbers(*SHAPE, seed=2)
+    real, fake = values(*SHAPE, seed=1), values(*SHAPE, seed=2)
     real.requires_grad_(regularizer.needs_real_grad)
     fake.requires_grad_(regularizer.needs_fake_grad)
     assert regularizer(DiscStep(critic, real, fake, critic(real), critic(fake), 1)).isfinite()
 
 
 @every_regularizer
-def test_half_precision_is_charged_in_float32_and_float64_in_float64(name):
+def test_half_precision_is_computed_in_float32_and_float64_in_float64(name):
     critic = SmoothCritic()
-    assert made(name)(look(critic)).dtype == torch.float64
+    assert made(name)(step_of(critic)).dtype == torch.float64
 
     def half(image):
         return critic(image).bfloat16()
 
-    charge = made(name)(look(half))
-    assert charge.dtype in (torch.float32, torch.float64)
-    assert charge.isfinite()
+    penalty = made(name)(step_of(half))
+    assert penalty.dtype in (torch.float32, torch.float64)
+    assert penalty.isfinite()
     critic.bfloat16()
-    assert made(name)(look(critic, dtype=torch.bfloat16)).dtype == torch.float32
+    assert made(name)(step_of(critic, dtype=torch.bfloat16)).dtype == torch.float32
 
 
 @every_regularizer
-def test_nothing_waits_for_a_number_on_the_device(name):
-    """On the meta device there are no numbers: whoever asks for one gets an error."""
+def test_no_value_is_read_from_the_device(name):
+    """On the meta device tensors have no values, so reading one is an error."""
     regularizer, critic = REGULARIZERS[name]().to('meta'), SmoothCritic().to('meta')
     real, fake = (torch.empty(SHAPE, dtype=torch.float64, device='meta', requires_grad=True) for _ in range(2))
-    charge = regularizer(DiscStep(critic, real, fake, critic(real), critic(fake), 16))
-    charge.backward()
-    assert charge.shape == ()
+    penalty = regularizer(DiscStep(critic, real, fake, critic(real), critic(fake), 16))
+    penalty.backward()
+    assert penalty.shape == ()
 
 
 def flops_of_a_step(regularizer=None):
@@ -634,8 +634,8 @@ def flops_of_a_step(regularizer=None):
 
 
 @every_regularizer
-def test_price_of_a_step_is_the_one_that_is_documented(name):
-    documented = re.search(r'Price: a due step costs D (\d\.\d) times as much', REGULARIZERS[name].__doc__)[1]
+def test_cost_of_a_step_is_the_documented_one(name):
+    documented = re.search(r'Cost: (\d\.\d) times a step of D', REGULARIZERS[name].__doc__)[1]
     ratio = flops_of_a_step(REGULARIZERS[name]()) / flops_of_a_step()
     print(f'{name}: {ratio:.3f}')
     assert ratio == pytest.approx(float(documented), abs=0.01)
@@ -648,7 +648,7 @@ def test_price_of_a_step_is_the_one_that_is_documented(name):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'loss_weight': '1e1'}, "loss_weight to be a number such as 0.1, got '1e1'"),
+        ({'loss_weight': '1e1'}, "loss_weight to be a number of at least 0, got the text '1e1'; .*"),
         ({'loss_weight': -1}, 'loss_weight to be a number of at least 0, got -1'),
         ({'interval': 0}, 'interval to be a whole number from 1, got 0'),
         ({'interval': 1.5}, r'interval to be a whole number from 1, got 1\.5'),
@@ -665,10 +665,10 @@ def test_every_regularizer_names_itself_and_the_mistake_in_its_options(name, opt
     ('name', 'options', 'message'),
     [
         ('ApproximateR1Regularizer', {'sigma': 0}, 'sigma to be a number of at least 0.0001, got 0'),
-        ('ApproximateR1Regularizer', {'sigma': 'small'}, "sigma to be a number such as 0.1, got 'small'"),
+        ('ApproximateR1Regularizer', {'sigma': 'small'}, "sigma to be a number of at least 0.0001, got 'small'"),
         ('ApproximateR1Regularizer', {'side': 'reel'}, r"side.*real, fake, got 'reel' \(did you mean real\?\)"),
         ('GradientPenalty', {'target': -1}, 'target to be a number of at least 0, got -1'),
-        ('DRAGANPenalty', {'target': None}, 'target to be a number such as 0.1, got None'),
+        ('DRAGANPenalty', {'target': None}, 'target to be a number of at least 0, got None'),
         ('DRAGANPenalty', {'sigma': -0.1}, 'sigma to be a number of at least 0, got -0.1'),
         ('LeCamRegularizer', {'decay': 1.5}, 'decay to be a number from 0 to 1, got 1.5'),
         ('LeCamRegularizer', {'start': -1}, 'start to be a whole number from 0, got -1'),
@@ -676,13 +676,13 @@ def test_every_regularizer_names_itself_and_the_mistake_in_its_options(name, opt
     ],
     ids=str,
 )
-def test_a_wrong_option_is_named_with_its_rule(name, options, message):
+def test_a_wrong_option_is_refused_with_its_rule(name, options, message):
     with pytest.raises(ValueError, match=f'^{name} needs {message}'):
         REGULARIZERS[name](**options)
 
 
 def test_every_option_can_be_written_in_yaml():
-    """YAML reads the words on, off, yes and no as booleans, also as the name of an option."""
+    """YAML reads on, off, yes and no as booleans, even as the name of an option."""
     import yaml
 
     for entry in REGULARIZERS.values():

@@ -1,4 +1,4 @@
-"""Regularizers over two processes: the state and the gradients of one process with the whole batch."""
+"""Regularizers in two processes: state and gradients equal those of one process with the whole batch."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from basicsr_ganzoo.regularizers.base import DiscStep
 
 STEPS = 3
 REGULARIZERS = entries('regularizers')
-#: those that draw nothing, so that one process can be compared with two
+#: those without randomness, so that one process can be compared with two
 EXACT = {
     'R1Regularizer': {},
     'R2Regularizer': {},
@@ -30,19 +30,19 @@ def small_critic():
 
 
 def whole_batch(step):
-    """Real and fake images of all ranks, which differ much between the ranks."""
+    """Real and fake images of all ranks, which differ strongly between the ranks."""
     real, fake = torch.rand((2, 4, 3, 8, 9), generator=torch.Generator().manual_seed(step), dtype=torch.float64)
     return real + torch.arange(4.0).view(-1, 1, 1, 1), fake
 
 
 def train(critic, regularizer, batches):
-    """D's gradients in each of a few steps, its weights staying as they are, and the state of the regularizer."""
+    """D's gradients in each of a few steps, with fixed weights, and the state of the regularizer."""
     gradients = []
     for iteration, (real, fake) in enumerate(batches):
         real, fake = real.clone().requires_grad_(), fake.clone().requires_grad_()
         real_pred, fake_pred = critic(real), critic(fake)
-        charge = regularizer(DiscStep(critic, real, fake, real_pred, fake_pred, iteration))
-        loss = F.softplus(-real_pred).mean() + F.softplus(fake_pred).mean() + charge
+        penalty = regularizer(DiscStep(critic, real, fake, real_pred, fake_pred, iteration))
+        loss = F.softplus(-real_pred).mean() + F.softplus(fake_pred).mean() + penalty
         critic.zero_grad(set_to_none=True)
         torch.autograd.backward(loss, inputs=list(critic.parameters()))
         gradients.append(torch.cat([p.grad.flatten() for p in critic.parameters()]))
@@ -82,15 +82,15 @@ def test_two_ranks_have_the_gradients_and_the_state_of_one_process_with_the_whol
 
 
 @pytest.mark.parametrize('name', EXACT)
-def test_gradients_of_a_weight_of_zero_would_be_others(results, name):
-    """The cases above are ones in which the regularizer matters."""
+def test_gradients_without_the_regularizer_differ(results, name):
+    """The regularizer matters in the cases above."""
     silent = make(name)
     silent.loss_weight = 0
     gradients, _ = train(small_critic(), silent, [whole_batch(step) for step in range(STEPS)])
     assert ((results[0][name][0] - gradients).abs().amax(dim=1) > 1e-4).all()
 
 
-def test_averages_of_a_single_rank_would_be_others(results):
+def test_averages_of_a_single_rank_differ(results):
     """A LeCam regularizer with the means of its own rank fails the test above."""
     alone = [[images.chunk(RANKS)[0] for images in whole_batch(step)] for step in range(STEPS)]
     _, state = train(small_critic(), make('LeCamRegularizer'), alone)

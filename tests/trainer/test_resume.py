@@ -221,7 +221,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(dama
         torch.save(networks, victim)
     elif content:
         victim.write_bytes(content)
-    expected = {'no network': 'is no file', 'nan in a network': 'not finite'}.get(damage, 'damaged')
+    expected = {'no network': 'is not a file', 'nan in a network': 'not finite'}.get(damage, 'damaged')
     code, output = train(path, '--auto_resume')
     assert code == 0, output
     assert '4.state is damaged' in output

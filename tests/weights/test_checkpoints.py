@@ -1,4 +1,4 @@
-"""Files of weights: every wrapping and naming of the field loads; what does not fit is one sentence with its cause."""
+"""Loading of checkpoints: nested and renamed weights load; what does not fit is one sentence with the likely cause."""
 
 import functools
 import json
@@ -39,7 +39,7 @@ def net(block, seed=0, **changes):
 
 
 def filled(value):
-    """A state dict of one convolution, all of whose numbers are ``value``."""
+    """A state dict of one convolution, filled with ``value``."""
     return {'weight': torch.full((2, 1, 1, 1), value), 'bias': torch.full((2,), value)}
 
 
@@ -57,7 +57,7 @@ def saved(tmp_path, content, name='net.pth', **kwargs):
 
 
 def refusal(network, path, **kwargs):
-    """The message with which a file is refused; it is one line, and the network is as before."""
+    """The error message for a refused file; asserts that it is one line and that the network is unchanged."""
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with pytest.raises(OptionError) as caught:
         load_checkpoint(network, path, **kwargs)
@@ -70,7 +70,7 @@ def refusal(network, path, **kwargs):
 
 @pytest.fixture
 def log(caplog):
-    """Call for what BasicSR's logger has been told."""
+    """A function that returns the messages of BasicSR's logger."""
     logger = logging.getLogger('basicsr')
     level = logger.level
     logger.addHandler(caplog.handler)
@@ -80,12 +80,12 @@ def log(caplog):
     logger.setLevel(level)
 
 
-# ------------------------------------------------------------------ wrappings
+# ------------------------------------------------------------------ nesting
 
 A, B = filled(1.0), filled(2.0)
-WRAPPINGS = {
+NESTINGS = {
     'bare': (A, 'params', 'without a key, because there is no params'),
-    'bare, None asked': (A, None, 'without a key'),
+    'bare, None requested': (A, None, 'without a key'),
     'params': ({'params': A}, 'params', 'key params'),
     'params, auto': ({'params': A}, 'auto', 'key params'),
     'params, None': ({'params': A}, None, 'key params'),
@@ -94,7 +94,7 @@ WRAPPINGS = {
     'both, params': ({'params': A, 'params_ema': B}, 'params', 'key params'),
     'both, params_ema': ({'params': B, 'params_ema': A}, 'params_ema', 'key params_ema'),
     'both, auto': ({'params': B, 'params_ema': A}, 'auto', 'key params_ema'),
-    'both, several asked': ({'params': A, 'params_ema': B}, ['g', 'params'], 'key params, because there is no g'),
+    'both, several requested': ({'params': A, 'params_ema': B}, ['g', 'params'], 'key params, because there is no g'),
     'state_dict': ({'state_dict': A, 'epoch': 3}, 'params', 'key state_dict, because there is no params'),
     'model': ({'model': A, 'optimizer': {'state': {}}}, 'auto', 'key model'),
     'model_state_dict': ({'model_state_dict': A}, 'auto', 'key model_state_dict'),
@@ -102,13 +102,13 @@ WRAPPINGS = {
     'nested twice': ({'model': {'state_dict': {'params': A}}}, 'params', 'key model.state_dict.params'),
     'own key': ({'params': B, 'g': A}, 'g', 'key g'),
     'beside a loose tensor': ({'params': A, 'step': torch.tensor(3)}, 'auto', 'key params'),
-    'bare with numbers between': ({**A, 'epoch': 3}, 'auto', 'without a key'),
+    'bare with a number among them': ({**A, 'epoch': 3}, 'auto', 'without a key'),
 }
 
 
-@pytest.mark.parametrize('wrapping', WRAPPINGS)
-def test_weights_are_found_under_the_key_asked_for_or_else_where_they_are(wrapping, tmp_path, log):
-    content, param_key, words = WRAPPINGS[wrapping]
+@pytest.mark.parametrize('nesting', NESTINGS)
+def test_weights_are_found_under_the_requested_key_or_another(nesting, tmp_path, log):
+    content, param_key, words = NESTINGS[nesting]
     network = conv()
     path = saved(tmp_path, content)
     load_checkpoint(network, path, param_key)
@@ -117,14 +117,14 @@ def test_weights_are_found_under_the_key_asked_for_or_else_where_they_are(wrappi
 
 
 @pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.', 'module.module.'])
-def test_prefixes_of_wrappers_are_taken_off(prefix, tmp_path):
+def test_prefixes_of_wrappers_are_removed(prefix, tmp_path):
     network = conv()
     load_checkpoint(network, saved(tmp_path, {'params': {prefix + name: value for name, value in A.items()}}))
     assert same(network.state_dict(), A)
 
 
 @pytest.mark.parametrize('more', [{}, {'more': torch.ones(1)}], ids=['strict', 'not strict'])
-def test_a_network_that_has_a_submodule_of_the_name_module_keeps_it(more, tmp_path):
+def test_a_submodule_named_module_keeps_its_name(more, tmp_path):
     network = nn.ModuleDict({'module': conv(), 'other': conv()})
     content = {
         f'{part}.{name}': value for part, state in (('module', A), ('other', B)) for name, value in state.items()
@@ -157,7 +157,7 @@ def test_half_precision_loads_into_a_network_of_full_precision(tmp_path):
 
 
 class OldRRDBNet(nn.Module):
-    """The generator of ESRGAN's own repository after its renaming, and of KAIR's BSRGAN; built from its description."""
+    """The generator of ESRGAN's repository after its renaming and of KAIR's BSRGAN, written from its description."""
 
     def __init__(self, num_feat=8, num_block=2, num_grow_ch=4):
         super().__init__()
@@ -188,7 +188,7 @@ class OldRRDBNet(nn.Module):
                 maps = [x]
                 for convolution in dense.values():
                     maps.append(F.leaky_relu(convolution(torch.cat(maps, 1)), 0.2))
-                # the last convolution of a dense block is without activation
+                # the last convolution of a dense block has no activation
                 x = x + 0.2 * dense['conv5'](torch.cat(maps[:5], 1))
             x = start + 0.2 * x
         x = first + self.trunk_conv(x)
@@ -198,7 +198,7 @@ class OldRRDBNet(nn.Module):
 
 
 def pix2pix(num_layers, norm):
-    """pix2pix's NLayerDiscriminator as a Sequential under ``model``; built from its description."""
+    """pix2pix's NLayerDiscriminator as a Sequential under ``model``, written from its description."""
     norms = {'batch': nn.BatchNorm2d, 'instance': nn.InstanceNorm2d, 'none': lambda width: nn.Identity()}
     layers, width = [nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2)], 4
     for layer in range(1, num_layers + 1):
@@ -214,7 +214,7 @@ def pix2pix(num_layers, norm):
 
 
 def kair_patchgan(num_layers, norm):
-    """KAIR's Discriminator_PatchGAN: children of their own names, padding 2, spectral norm on every convolution."""
+    """KAIR's Discriminator_PatchGAN: named children, padding 2, spectral norm on every convolution."""
     wrap = spectral_norm if 'spectral' in norm else lambda layer: layer
     widths = [3, *(4 * min(2**layer, 8) for layer in range(num_layers + 1)), 1]
     model = nn.Sequential()
@@ -258,7 +258,7 @@ class KairVGGSN(nn.Module):
 
 
 class KairVGG(nn.Module):
-    """The beginning of KAIR's Discriminator_VGG_*: convolution, convolution, batch norm, leaky ReLU, and so on."""
+    """The first layers of KAIR's Discriminator_VGG_*: convolution, convolution, batch norm, leaky ReLU."""
 
     def __init__(self):
         super().__init__()
@@ -302,12 +302,12 @@ FOREIGN = {
 
 @pytest.mark.parametrize('wrap', [lambda state: state, lambda state: {'params': state}], ids=['bare', 'params'])
 @pytest.mark.parametrize('name', FOREIGN)
-def test_a_network_of_another_code_base_loads_strictly_and_gives_equal_outputs(name, wrap, tmp_path, monkeypatch):
+def test_a_network_of_another_code_base_loads_strictly_with_equal_outputs(name, wrap, tmp_path, monkeypatch):
     make, block = FOREIGN[name]
     torch.manual_seed(1)
     theirs = make(monkeypatch)
     image = torch.rand(2, 3, 128, 128) if 'VGG' in name else torch.rand(2, 3, 64, 72)
-    for _ in range(3):  # in train mode, so that statistics and singular vectors move away from where they began
+    for _ in range(3):  # in train mode, to update statistics and singular vectors
         theirs(image)
     theirs.eval()
     ours = net(block)
@@ -316,7 +316,7 @@ def test_a_network_of_another_code_base_loads_strictly_and_gives_equal_outputs(n
     torch.testing.assert_close(ours(image), theirs(image))
 
 
-def test_batch_norms_without_a_count_of_batches_load(tmp_path):
+def test_batch_norms_without_num_batches_tracked_load(tmp_path):
     theirs = net(PATCHGAN, seed=1, norm='batch')
     state = {name: value for name, value in theirs.state_dict().items() if 'num_batches_tracked' not in name}
     ours = net(PATCHGAN, norm='batch')
@@ -330,8 +330,8 @@ def rrdb_of_2018(scale):
 
 UNEQUAL = {
     'KAIR VGG': (lambda: KairVGG().state_dict(), VGG, 'no activation after its first convolution'),
-    'ESRGAN of 2018 x2': (lambda: rrdb_of_2018(2), RRDB | {'num_grow_ch': 32}, 'another scale than 4'),
-    'ESRGAN of 2018 x8': (lambda: rrdb_of_2018(8), RRDB | {'num_grow_ch': 32}, 'another scale than 4'),
+    'ESRGAN of 2018 x2': (lambda: rrdb_of_2018(2), RRDB | {'num_grow_ch': 32}, 'a scale other than 4'),
+    'ESRGAN of 2018 x8': (lambda: rrdb_of_2018(8), RRDB | {'num_grow_ch': 32}, 'a scale other than 4'),
     'pix2pix into padding 2': (
         lambda: pix2pix(2, 'batch').state_dict(),
         PATCHGAN | {'norm': 'batch', 'padding': 2},
@@ -349,7 +349,7 @@ UNEQUAL = {
 
 @pytest.mark.parametrize('strict', [True, False])
 @pytest.mark.parametrize('name', UNEQUAL)
-def test_a_network_that_ours_cannot_equal_is_refused_with_the_reason(name, strict, tmp_path):
+def test_a_network_that_ours_does_not_equal_is_refused_with_the_reason(name, strict, tmp_path):
     state, block, reason = UNEQUAL[name]
     path = saved(tmp_path, state())
     message = refusal(net(block), path, strict=strict, label='network_d')
@@ -425,7 +425,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_likely_cause(name, tmp_pat
 
 
 @pytest.mark.parametrize('name', DISCRIMINATORS)
-def test_a_discriminator_given_for_a_generator_and_the_reverse_is_named(name, tmp_path):
+def test_a_discriminator_given_for_a_generator_and_the_reverse_are_refused_by_name(name, tmp_path):
     discriminator = {'type': name, 'num_feat': 4}
     path = saved(tmp_path, net(discriminator).state_dict())
     for strict in (True, False):
@@ -437,24 +437,24 @@ def test_a_discriminator_given_for_a_generator_and_the_reverse_is_named(name, tm
 
 
 @pytest.mark.parametrize('name', DISCRIMINATORS)
-def test_a_wrong_width_is_named_for_every_discriminator(name, tmp_path):
+def test_a_wrong_width_is_reported_for_every_discriminator(name, tmp_path):
     path = saved(tmp_path, net({'type': name, 'num_feat': 2}).state_dict())
     assert 'num_feat is 2 in the file and 4' in refusal(net({'type': name, 'num_feat': 4}), path, label='network_d')
 
 
-def test_the_width_of_every_registered_discriminator_is_known():
+def test_every_registered_discriminator_is_covered():
     from basicsr_ganzoo.registry import entries
 
     assert set(entries('archs')) == set(DISCRIMINATORS)
 
 
-def test_a_network_of_no_known_kind_gets_the_first_name_that_differs(tmp_path):
+def test_for_an_unknown_network_the_first_name_that_differs_is_reported(tmp_path):
     path = saved(tmp_path, {'weight': A['weight']})
     assert 'bias of network_g is not in the file; 1 of 2 tensors fit' in refusal(conv(), path)
     path = saved(tmp_path, {**A, 'scale': torch.ones(())})
     assert 'scale of the file is not in network_g; 2 of 3 tensors fit' in refusal(conv(), path)
     path = saved(tmp_path, {**A, 'bias': torch.ones(())})
-    assert 'bias has the shape of one number in the file and 2 in network_g' in refusal(conv(), path)
+    assert 'bias has the shape of a scalar in the file and 2 in network_g' in refusal(conv(), path)
     path = saved(tmp_path, net(RRDB).state_dict())
     assert 'holds the generator RRDBNet, and network_g is another network' in refusal(conv(), path)
 
@@ -462,7 +462,7 @@ def test_a_network_of_no_known_kind_gets_the_first_name_that_differs(tmp_path):
 # ------------------------------------------------------------------ not strict
 
 
-def test_what_fits_is_loaded_without_strict_and_the_rest_is_told(tmp_path, log):
+def test_without_strict_what_fits_is_loaded_and_the_rest_is_logged(tmp_path, log):
     theirs, ours = net(RRDB, seed=1, scale=2), net(RRDB)
     first = ours.conv_first.weight.clone()
     load_checkpoint(ours, saved(tmp_path, {'params': theirs.state_dict()}), strict=False)
@@ -503,7 +503,7 @@ def test_a_file_of_which_less_than_half_is_used_is_refused_without_strict(tmp_pa
 
 
 class Malicious:
-    """A pickle of it makes a file when it is loaded without care."""
+    """Its pickle creates a folder when it is loaded unsafely."""
 
     def __init__(self, marker):
         self.marker = marker
@@ -520,14 +520,14 @@ MALICIOUS = {
 
 
 @pytest.mark.parametrize('form', MALICIOUS)
-def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not_run(form, tmp_path):
+def test_a_pickle_that_would_execute_code_is_refused_and_not_executed(form, tmp_path):
     path, marker = tmp_path / 'net.pth', tmp_path / 'marker'
     MALICIOUS[form](path, {'params': A, 'surprise': Malicious(marker)})
     message = refusal(conv(), path)
     assert not marker.exists()
-    assert re.search(r'wants to run \w+\.mkdir when it is loaded', message)
+    assert re.search(r'would execute \w+\.mkdir when loaded', message)
     assert '_weights_only' not in message
-    if form == 'zip':  # the same file does run its code where nobody looks
+    if form == 'zip':  # without weights_only the same file does execute its code
         torch.load(path, weights_only=False)
         assert marker.exists()
 
@@ -548,20 +548,20 @@ BROKEN = {
     'web page': (lambda path: path.write_text('<!DOCTYPE html>\n<html lang="en">'), 'a web page'),
     'Git LFS pointer': (lambda path: path.write_text('version https://git-lfs.github.com/spec/v1\n'), 'Git LFS'),
     'bytes': (lambda path: path.write_bytes(bytes(range(256))), 'was not written by torch.save'),
-    'picture': (lambda path: path.write_bytes(b'\x89PNG\r\n\x1a\n' + bytes(99)), 'was not written by torch.save'),
-    'truncated': (lambda path: (torch.save(BIG, path), cut(path)), 'is damaged or only a part'),
+    'image': (lambda path: path.write_bytes(b'\x89PNG\r\n\x1a\n' + bytes(99)), 'was not written by torch.save'),
+    'truncated': (lambda path: (torch.save(BIG, path), cut(path)), 'is damaged or incomplete'),
     'truncated, old format': (
         lambda path: (torch.save(BIG, path, _use_new_zipfile_serialization=False), cut(path)),
-        'is damaged or only a part',
+        'is damaged or incomplete',
     ),
     'tar': (write_tar, 'the format of PyTorch before 0.1.10'),
     'TorchScript': (
         lambda path: torch.jit.trace(conv(), torch.ones(1, 1, 2, 2)).save(path),
         'is a TorchScript program',
     ),
-    'whole network': (lambda path: torch.save(conv(), path), 'wants to run torch.nn.modules.conv.Conv2d'),
-    'folder': (lambda path: path.mkdir(), 'is no file'),
-    'missing': (lambda path: None, 'is no file'),
+    'whole network': (lambda path: torch.save(conv(), path), 'would execute torch.nn.modules.conv.Conv2d'),
+    'folder': (lambda path: path.mkdir(), 'is not a file'),
+    'missing': (lambda path: None, 'is not a file'),
     'tensor': (lambda path: torch.save(torch.ones(2), path), 'holds a Tensor, not tensors by name'),
     'list': (lambda path: torch.save([torch.ones(2)], path), 'holds a list, not tensors by name'),
     'no weights': (lambda path: torch.save({'params': {}, 'epoch': 1}, path), 'holds no weights'),
@@ -569,13 +569,16 @@ BROKEN = {
         lambda path: torch.save({'iter': 3, 'optimizers': [{'state': {0: torch.ones(1)}}], 'schedulers': []}, path),
         'it belongs to path.resume_state',
     ),
-    'unknown keys': (lambda path: torch.save({'g': A, 'd': B, 'epoch': 1}, path), 'has weights under g, d; name one'),
+    'unknown keys': (
+        lambda path: torch.save({'g': A, 'd': B, 'epoch': 1}, path),
+        'has weights under g, d; set param_key',
+    ),
 }
 
 
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('name', BROKEN)
-def test_a_file_that_holds_no_weights_is_one_sentence_that_names_it(name, tmp_path):
+def test_a_file_without_weights_is_one_sentence_that_names_it(name, tmp_path):
     write, reason = BROKEN[name]
     path = tmp_path / 'net.pth'
     write(path)
@@ -584,13 +587,13 @@ def test_a_file_that_holds_no_weights_is_one_sentence_that_names_it(name, tmp_pa
     assert reason in message
 
 
-def test_a_file_is_damaged_wherever_it_was_cut_off(tmp_path):
+def test_a_file_truncated_anywhere_is_damaged(tmp_path):
     path = tmp_path / 'net.pth'
     torch.save({'params': {str(index): torch.rand(500) for index in range(60)}}, path)
     content = path.read_bytes()
     for length in range(100, len(content), len(content) // 20):
         path.write_bytes(content[:length])
-        assert 'is damaged or only a part of a file' in refusal(conv(), path), length
+        assert 'is damaged or incomplete' in refusal(conv(), path), length
 
 
 @pytest.mark.parametrize('protocol', [2, 4])
@@ -602,17 +605,17 @@ def test_a_bare_pickle_is_refused_without_torchs_warnings(protocol, tmp_path, re
 
 
 @pytest.mark.parametrize('content', [b'', b'text', b'\x08' + bytes(7) + b'{"a":1}'])
-def test_a_damaged_file_of_safetensors_is_one_sentence_that_names_it(content, tmp_path):
+def test_a_damaged_safetensors_file_is_one_sentence_that_names_it(content, tmp_path):
     path = tmp_path / 'net.safetensors'
     path.write_bytes(content)
-    assert refusal(conv(), path).startswith(f'{path} is no whole file of safetensors')
+    assert refusal(conv(), path).startswith(f'{path} is not a complete safetensors file')
 
 
 # ------------------------------------------------------------------ URLs
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-def test_a_url_is_fetched_once_and_then_read_from_the_cache_of_torch(suffix, tmp_path, monkeypatch):
+def test_a_url_is_downloaded_once_and_then_read_from_the_cache_of_torch(suffix, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
     path = tmp_path / f'net{suffix}'
     (torch.save if suffix == '.pth' else save_file)(A, path)
@@ -624,7 +627,7 @@ def test_a_url_is_fetched_once_and_then_read_from_the_cache_of_torch(suffix, tmp
     assert (tmp_path / 'home/hub/checkpoints' / path.name).is_file()
 
 
-def test_a_url_that_cannot_be_fetched_is_one_sentence_with_file_folder_and_url(tmp_path, monkeypatch):
+def test_a_failed_download_is_one_sentence_with_file_folder_and_url(tmp_path, monkeypatch):
     def offline(url, *args, **kwargs):
         raise URLError('Name or service\nnot known')
 
@@ -632,7 +635,7 @@ def test_a_url_that_cannot_be_fetched_is_one_sentence_with_file_folder_and_url(t
     monkeypatch.setattr('basicsr.utils.download_util.download_url_to_file', offline)
     url = 'https://example.com/releases/RealESRGAN_x4plus.pth?download=true'
     message = refusal(conv(), url)
-    assert f'fetch it from {url} and put it into {tmp_path / "hub/checkpoints"}' in message
+    assert f'get it from {url} and put it into {tmp_path / "hub/checkpoints"}' in message
     assert message.startswith('cannot download RealESRGAN_x4plus.pth (')
     assert 'not known' in message
 
@@ -680,7 +683,7 @@ for name, block in json.loads({blocks!r}).items():
 
 
 @pytest.mark.usefixtures('realesrgan')
-def test_saved_generators_load_in_the_inference_of_real_esrgan_which_takes_their_average(tmp_path, fresh_python):
+def test_the_inference_of_real_esrgan_loads_the_ema_weights_of_saved_generators(tmp_path, fresh_python):
     models = {}
     for name, block in GENERATORS.items():
         (tmp_path / name).mkdir()
@@ -694,7 +697,7 @@ def test_saved_generators_load_in_the_inference_of_real_esrgan_which_takes_their
         assert not same(theirs, model.net_g.state_dict())
 
 
-def test_saved_networks_start_the_next_run(tmp_path):
+def test_saved_networks_can_start_another_run(tmp_path):
     model, _ = train_steps(gan_opt(tmp_path, RRDB), 1, gt_size=32)
     model.save(epoch=0, current_iter=1)
     paths = {f'pretrain_network_{n}': str(tmp_path / f'net_{n}_1.pth') for n in 'gd'}
@@ -709,7 +712,7 @@ def test_saved_networks_start_the_next_run(tmp_path):
 
 @pytest.mark.parametrize('param_key', ['params', 'params_ema', None, 'auto', 'absent'])
 @pytest.mark.parametrize('key', ['params', 'params_ema', 'state_dict', None])
-def test_one_set_of_weights_starts_generator_and_average_under_every_key(key, param_key, tmp_path):
+def test_a_file_with_one_set_of_weights_starts_generator_and_ema_for_every_key(key, param_key, tmp_path):
     state = net(RRDB, seed=5).state_dict()
     path = saved(tmp_path, {key: state} if key else state)
     model = build_model(gan_opt(tmp_path, RRDB, pretrain_network_g=str(path), param_key_g=param_key))
@@ -717,7 +720,7 @@ def test_one_set_of_weights_starts_generator_and_average_under_every_key(key, pa
     assert same(model.net_g_ema.state_dict(), state)
 
 
-def test_a_key_of_its_own_starts_the_average_too_and_says_so(tmp_path, log):
+def test_a_custom_key_starts_the_ema_too_and_is_logged(tmp_path, log):
     state = net(RRDB, seed=5).state_dict()
     path = saved(tmp_path, {'mine': state, 'params': net(RRDB, seed=6).state_dict()})
     model = build_model(gan_opt(tmp_path, RRDB, pretrain_network_g=str(path), param_key_g='mine'))
@@ -733,7 +736,7 @@ def test_a_generator_of_esrgan_starts_a_run(tmp_path):
     torch.testing.assert_close(model.net_g(image), theirs(image))
 
 
-def test_swapped_files_are_named_with_the_key_of_the_option_file(tmp_path):
+def test_swapped_files_are_reported_with_the_key_of_the_option_file(tmp_path):
     generator = str(saved(tmp_path, net(RRDB).state_dict(), 'g.pth'))
     discriminator = str(saved(tmp_path, net(PATCHGAN).state_dict(), 'd.pth'))
     with pytest.raises(OptionError, match=r'path.pretrain_network_g: .*d.pth .* the discriminator PatchGAN'):
@@ -742,7 +745,7 @@ def test_swapped_files_are_named_with_the_key_of_the_option_file(tmp_path):
         build_model(gan_opt(tmp_path, RRDB, pretrain_network_d=generator))
 
 
-def test_strict_load_false_of_the_option_file_is_obeyed(tmp_path):
+def test_strict_load_false_of_the_option_file_is_applied(tmp_path):
     path = str(saved(tmp_path, {'params': net(RRDB, seed=5, scale=2).state_dict()}))
     paths = {'pretrain_network_g': path}
     with pytest.raises(OptionError, match='scale is 2'):

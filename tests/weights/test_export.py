@@ -1,4 +1,4 @@
-"""``ganzoo export``: the averaged generator alone, as .pth, .safetensors and ONNX."""
+"""``ganzoo export``: the EMA generator as .pth, .safetensors and ONNX."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ NETS = {
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """A checkpoint as GANZooModel saves it, and the averaged network in it."""
+    """A checkpoint as saved by GANZooModel, and its EMA network."""
     torch.manual_seed(0)
     net, averaged = NETS['compact'](), NETS['compact']()
     path = tmp_path / 'net_g_5000.pth'
@@ -44,11 +44,11 @@ def export(capsys, *args):
 
 
 def cat(height, width):
-    """A part of a photograph, (1, 3, H, W) RGB in 0..1."""
+    """A crop of a photograph, (1, 3, H, W), RGB in 0..1."""
     return torch.from_numpy(photograph('chelsea.png')[:height, :width, ::-1].copy()).permute(2, 0, 1)[None] / 255
 
 
-def test_the_slim_file_has_the_averaged_weights_and_nothing_else(checkpoint, capsys):
+def test_the_slim_file_holds_only_the_ema_weights(checkpoint, capsys):
     path, averaged = checkpoint
     code, out, err = export(capsys, path)
     slim = path.with_name('net_g_5000_slim.pth')
@@ -62,7 +62,7 @@ def test_the_slim_file_has_the_averaged_weights_and_nothing_else(checkpoint, cap
 
 
 @pytest.mark.parametrize('name', ['model.pth', 'below/model.safetensors'])
-def test_an_exported_file_does_in_spandrel_and_upscale_what_the_network_does(name, checkpoint, tmp_path, capsys):
+def test_an_exported_file_gives_equal_outputs_in_spandrel_and_upscale(name, checkpoint, tmp_path, capsys):
     path, averaged = checkpoint
     code, _, err = export(capsys, path, '-o', tmp_path / name)
     image = cat(33, 46)
@@ -73,15 +73,15 @@ def test_an_exported_file_does_in_spandrel_and_upscale_what_the_network_does(nam
     assert torch.equal(spandrels(image).detach(), expected.clamp(0, 1))
 
 
-@pytest.mark.skipif(os.name == 'nt', reason='there are no such permissions')
-def test_an_exported_file_may_be_read_by_those_who_may_read_any_new_file(checkpoint, tmp_path, capsys):
+@pytest.mark.skipif(os.name == 'nt', reason='Windows has no such permissions')
+def test_an_exported_file_has_the_permissions_of_any_new_file(checkpoint, tmp_path, capsys):
     for name in ('x.pth', 'x.safetensors'):
         assert export(capsys, checkpoint[0], '-o', tmp_path / name)[0] == 0
     (tmp_path / 'new').touch()
     assert len({(tmp_path / name).stat().st_mode for name in ('new', 'x.pth', 'x.safetensors')}) == 1
 
 
-def test_without_an_average_the_plain_weights_keep_their_key(checkpoint, tmp_path, capsys):
+def test_without_ema_the_plain_weights_keep_their_key(checkpoint, tmp_path, capsys):
     torch.save({'params': {f'module.{k}': v for k, v in checkpoint[1].state_dict().items()}}, tmp_path / 'plain.pth')
     code, out, err = export(capsys, tmp_path / 'plain.pth')
     assert code == 0, err
@@ -91,7 +91,7 @@ def test_without_an_average_the_plain_weights_keep_their_key(checkpoint, tmp_pat
 
 
 @pytest.mark.parametrize('name', NETS)
-def test_onnx_makes_of_a_photograph_of_any_size_what_torch_makes(name, tmp_path, capsys):
+def test_onnx_equals_torch_on_photographs_of_any_size(name, tmp_path, capsys):
     onnxruntime = pytest.importorskip('onnxruntime', reason='the extra "onnx" is not installed')
     torch.manual_seed(0)
     net = NETS[name]().eval()
@@ -105,7 +105,7 @@ def test_onnx_makes_of_a_photograph_of_any_size_what_torch_makes(name, tmp_path,
         np.testing.assert_allclose(found, net(image).detach().numpy(), atol=1e-5)
 
 
-def test_onnx_alone_writes_nothing_else(checkpoint, tmp_path, capsys):
+def test_a_target_onnx_writes_only_onnx(checkpoint, tmp_path, capsys):
     pytest.importorskip('onnxruntime', reason='the extra "onnx" is not installed')
     code, _, err = export(capsys, checkpoint[0], '-o', tmp_path / 'only.onnx')
     assert code == 0, err
@@ -113,15 +113,15 @@ def test_onnx_alone_writes_nothing_else(checkpoint, tmp_path, capsys):
 
 
 class FixedToItsSize(torch.nn.Module):
-    """What tracing takes for a constant: the number of rows, in numpy."""
+    """A network that tracing exports wrongly: the height becomes a constant."""
 
     def forward(self, image):
         return image + float(np.float32(image.detach().numpy().shape[2]))
 
 
-def test_a_program_that_does_not_do_what_torch_does_is_refused(tmp_path):
+def test_an_onnx_file_that_differs_from_torch_is_refused(tmp_path):
     pytest.importorskip('onnxruntime', reason='the extra "onnx" is not installed')
-    with pytest.raises(OptionError, match='FixedToItsSize cannot be exported to ONNX for all sizes'):
+    with pytest.raises(OptionError, match='FixedToItsSize cannot be exported to ONNX for all image sizes'):
         onnx.write_onnx(FixedToItsSize(), tmp_path / 'wrong.onnx')
 
 
@@ -149,10 +149,10 @@ def unwritable(folder, _):
     ('arguments', 'expected'),
     [
         (missing_package, 'pip install "basicsr-ganzoo[onnx]"'),
-        (discriminator, 'is no generator but the discriminator UNetSNDiscriminator; take the net_g file'),
+        (discriminator, 'is not a generator but the discriminator UNetSNDiscriminator; use the net_g file'),
         (training_state, 'is a training state, not weights'),
         (unwritable, 'cannot write'),
-        (lambda folder, _: (folder / 'nowhere.pth',), 'nowhere.pth is no file'),
+        (lambda folder, _: (folder / 'nowhere.pth',), 'nowhere.pth is not a file'),
         (lambda folder, _: (folder / 'net_g_5000.pth', '-o', folder / 'a.pt'), 'ends with .pth, .safetensors or .onnx'),
         (lambda folder, _: (folder / 'net_g_5000.pth', '-o', folder / 'net_g_5000.pth'), 'is the checkpoint itself'),
     ],
