@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from basicsr.archs.vgg_arch import NAMES
-from basicsr.losses.basic_loss import PerceptualLoss
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
@@ -96,9 +95,8 @@ def _attempt(key, function, *args, block=None):
     except (AssertionError, NotImplementedError, OptionError, ValueError) as mistake:
         return None, [error(key, str(mistake) or f'{block["type"]} refuses {_shown(block)}')]
     except Exception as mistake:  # a class of somebody else's may raise anything
-        return None, [
-            error(key, f'{block["type"]} cannot be built with {_shown(block)} ({mistake}); correct the values')
-        ]
+        told = f'{block["type"]} cannot be built with {_shown(block)} ({mistake}); correct the values'
+        return None, [error(key, told)]
 
 
 def _shown(block):
@@ -123,12 +121,8 @@ def _in_role(plan, key, block, role):
 
 def _content(plan, key, block):
     where = f'train.{key}'
-    entry, found = _arguments(where, block, LOSS_REGISTRY)
-    yield from found
-    if found:
-        return
-    if entry is PerceptualLoss:
-        yield from _perceptual(where, block)
+    if block['type'] == 'PerceptualLoss':
+        yield from _arguments(where, block, LOSS_REGISTRY)[1] or _perceptual(where, block)
         return
     plan.built[where], found = _built(where, block, LOSS_REGISTRY)
     yield from found or _attempt(where, target_of, plan.built[where], where)[1]
@@ -141,7 +135,7 @@ def _perceptual(key, block):
     for name, (value, choices) in known.items():
         yield from _attempt(f'{key}.{name}', check_choice, 'PerceptualLoss', name, value, choices)[1]
     if not isinstance(layers, dict):
-        yield error(f'{key}.layer_weights', f'this needs to be a mapping of layers to weights, got {layers!r}')
+        yield error(f'{key}.layer_weights', f'this needs to be a mapping of layers to weights, got {shown(layers)}')
     elif vgg in list(NAMES):
         for layer in layers:
             yield from _attempt(f'{key}.layer_weights.{layer}', check_choice, vgg, 'layers', layer, NAMES[vgg])[1]

@@ -2,8 +2,8 @@
 
 from importlib.util import find_spec
 
-from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.config.findings import error, warning
+from basicsr_ganzoo.errors import did_you_mean, shown
 from basicsr_ganzoo.registry import entries
 
 LOWER_IS_BETTER = ('calculate_niqe', 'calculate_lpips', 'calculate_dists')
@@ -26,7 +26,7 @@ def _best(plan):
         return
     if not plan.has(f'val.metrics.{metric}'):
         known = ', '.join(metrics) or 'none'
-        told = f'it needs to be one of val.metrics ({known}), got {metric!r}{did_you_mean(metric, metrics)}'
+        told = f'it needs to be one of val.metrics ({known}), got {shown(metric)}{did_you_mean(metric, metrics)}'
         yield error('val.keep_best.metric', told)
         return
     measure = metrics.get(metric, {})

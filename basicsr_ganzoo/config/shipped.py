@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from basicsr_ganzoo.config.build import did_you_mean
-from basicsr_ganzoo.errors import DependencyError, OptionError
+from basicsr_ganzoo.errors import DependencyError, OptionError, did_you_mean
 
 
 def options_root():

@@ -4,6 +4,7 @@ import torch
 from basicsr.losses.loss_util import get_refined_artifact_map
 
 from basicsr_ganzoo.config.build import call_parameters
+from basicsr_ganzoo.config.schema.train import Train
 from basicsr_ganzoo.engine.speed_options import PerceptualNetwork
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.adversarial import is_gan_loss
@@ -11,10 +12,7 @@ from basicsr_ganzoo.regularizers.base import Regularizer
 
 LDL_WINDOW = 7  # side in pixels of the window in which LDL measures the variance of residuals (arXiv:2203.09195)
 #: keys of ``train`` that end with _opt and are no content loss of their own
-OTHERS = (
-    *('pixel_opt', 'ldl_opt', 'perceptual_opt', 'gan_opt', 'd_reg_opt', 'feature_matching_opt', 'gan_weight_opt'),
-    'health_opt',
-)
+OTHERS = tuple(key for key in Train.model_fields if key.endswith('_opt'))
 #: what a further content loss cannot be called, because its numbers in the log would take another's place
 TAKEN = ('pix', 'ldl', 'percep', 'style', 'net_g')
 

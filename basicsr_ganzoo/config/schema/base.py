@@ -33,6 +33,7 @@ class Keys(BaseModel):
     words: ClassVar = 'a mapping, keys with values below it'
     unknown: ClassVar = 'nobody reads this key'
     open_to: ClassVar = None  # a pattern of the names of further keys
+    further_read_by: ClassVar = None  # the models that read these, all by default
 
     @classmethod
     def takes(cls, name):

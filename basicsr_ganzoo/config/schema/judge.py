@@ -8,7 +8,7 @@ from typing import Annotated, Union, get_args, get_origin, get_type_hints
 from pydantic import ValidationError
 
 from basicsr_ganzoo.config.findings import dotted, error, is_below, warning
-from basicsr_ganzoo.config.schema.base import MODELS, OURS, Keys, readers
+from basicsr_ganzoo.config.schema.base import MODELS, Keys, readers
 from basicsr_ganzoo.config.schema.datasets import DATASETS, OUR_DATASETS, Dataset
 from basicsr_ganzoo.config.schema.top import Options
 from basicsr_ganzoo.config.types import NUMBER_AS_TEXT, describe
@@ -46,27 +46,27 @@ def _names(cls, block, path, model):
             continue
         if value is None:
             continue
-        needed = readers(field, 'models') if field else OURS if cls.__name__ == 'Train' else None
+        needed = readers(field, 'models') if field else cls.further_read_by
         if needed and model in MODELS and model not in needed:
             yield error(dotted(where), _other_model(model, needed))
             continue
         if issubclass(cls, Dataset):
             yield from _data_key(block.get('type'), name, where)
-        yield from _below(cls, name, value, where, model)
+        yield from _below(value, where, model)
 
 
-def _below(cls, name, value, where, model):
+def _below(value, path, model):
     """Findings about the names of keys below a key."""
-    hint = declared((*where,))
-    for part in _parts(hint):
-        if not isinstance(value, dict):
-            return
-        if isinstance(part, type) and issubclass(part, Keys):
-            yield from _names(part, value, where, model)
-        elif get_origin(part) is dict and issubclass(get_args(part)[1], Keys):
-            for key, item in value.items():
-                if isinstance(item, dict):
-                    yield from _names(get_args(part)[1], item, (*where, key), model)
+    for part in _parts(declared(path)) if isinstance(value, dict) else ():
+        if _is_keys(part):
+            yield from _names(part, value, path, model)
+        elif get_origin(part) is dict and _is_keys(get_args(part)[1]):
+            for name, item in value.items():
+                yield from _below(item, (*path, str(name)), model)
+
+
+def _is_keys(part):
+    return isinstance(part, type) and issubclass(part, Keys)
 
 
 def _other_model(model, needed):
@@ -121,7 +121,7 @@ def _mistake(item, given):
         return path, None  # what is not declared is a matter of its name
     if item['type'] == 'missing':
         return (*path, item['loc'][-1]), 'this key is missing'
-    if isinstance(value, dict) and any(isinstance(part, type) and issubclass(part, Keys) for part in _parts(hint)):
+    if isinstance(value, dict) and any(map(_is_keys, _parts(hint))):
         return path, None  # of the alternatives true, false and a mapping, the mapping is meant
     return path, f'this needs to be {wanted(hint)}, got {_shown(value)}'
 
@@ -135,7 +135,7 @@ def _shown(value):
 
 def wanted(hint):
     """What a value has to be, in words."""
-    return hint.words if isinstance(hint, type) and issubclass(hint, Keys) else describe(hint)
+    return hint.words if _is_keys(hint) else describe(hint)
 
 
 @functools.cache
@@ -162,7 +162,7 @@ def _parts(hint):
 
 
 def _child(part, step):
-    if isinstance(part, type) and issubclass(part, Keys):
+    if _is_keys(part):
         if step in part.model_fields:
             return hints(part)[step]
         return get_args(hints(part)['__pydantic_extra__'])[1] if part.open_to and part.takes(str(step)) else None

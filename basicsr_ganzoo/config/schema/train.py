@@ -86,6 +86,7 @@ class Train(DiscriminatorKeys):
 
     model_config = ConfigDict(extra='allow')
     open_to: ClassVar = '_opt$'
+    further_read_by: ClassVar = OURS
     __pydantic_extra__: dict[str, Loss]
 
     total_iter: Count = required('iterations')
