@@ -1,4 +1,4 @@
-"""BasicSR's test pipeline and data sets, with the repairs that a CPU and a user's mistakes call for."""
+"""Repairs of BasicSR: clear errors from its datasets, and tools to replace parts of it for a while."""
 
 import contextlib
 import copy
@@ -13,7 +13,7 @@ from basicsr_ganzoo.errors import OptionError
 
 
 def repaired_build_dataset(build_dataset):
-    """BasicSR's ``build_dataset``, whose errors are :class:`OptionError` and which looks at the first picture."""
+    """BasicSR's ``build_dataset`` with errors as :class:`OptionError`; it also loads the first sample."""
 
     def build(block):
         where = f'datasets.{block["phase"]}'
@@ -38,7 +38,7 @@ def repaired_build_dataset(build_dataset):
 
 
 def one_line(error):
-    """What an error says, on one line."""
+    """The message of an error on one line."""
     if isinstance(error, OSError) and error.filename:
         return f'{error.strerror}: {error.filename}'
     # BasicSR raises some errors with a message in two arguments.
@@ -58,14 +58,14 @@ def _check_train_set(dataset, block):
 
 
 def _check_first_sample(dataset):
-    # It tells whether scale and gt_size fit; a copy reads it, so that workers open files of their own.
+    # It shows whether scale and gt_size fit. A copy loads it, so that workers open files of their own.
     with unchanged_randomness():
         copy.deepcopy(dataset)[0]
 
 
 @contextlib.contextmanager
 def unchanged_randomness():
-    """Put the random numbers of Python, NumPy and torch's CPU back at the end."""
+    """Restore the random states of Python, NumPy and torch (CPU) at the end."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
@@ -77,6 +77,7 @@ def unchanged_randomness():
 
 @contextlib.contextmanager
 def replaced(owner, attributes):
+    """Set attributes of a module or an object inside ``with``."""
     before = {name: getattr(owner, name) for name in attributes}
     for name, value in attributes.items():
         setattr(owner, name, value)

@@ -1,4 +1,4 @@
-"""How a file gets to its place whole or not at all."""
+"""Writes files atomically: a file is complete, or it is what it was before."""
 
 import contextlib
 import errno
@@ -7,17 +7,17 @@ import os
 from basicsr_ganzoo.errors import OptionError
 
 PART = '.part-'
-#: what the system says of a full disk, a full quota, and a file that has become too large
+#: errors for a full disk, an exceeded quota and a file that is too large
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def whole_file(path, durable=False):
-    """Give a path to write to; the file gets its name ``path`` only when the block has ended well.
+    """Yield a temporary path to write to, which is renamed to ``path`` if the block succeeds.
 
     Args:
-        path: where the file belongs.
-        durable: wait until it is on the disk, so that it is whole after a power cut too.
+        path: of the file.
+        durable: wait until the file is on disk, so that it survives a power failure.
     """
     part = path.with_name(f'{PART}{path.name}')
     try:
@@ -32,7 +32,7 @@ def whole_file(path, durable=False):
 
 
 def flush(path):
-    """Wait until a file, or the names in a folder, are on the disk; Windows cannot wait for a folder."""
+    """Wait until a file, or the entries of a folder, are on disk; Windows cannot do this for folders."""
     if os.name == 'nt' and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
@@ -43,24 +43,19 @@ def flush(path):
 
 
 def save_whole(content, path):
-    """``torch.save`` after which ``path`` is on the disk and whole, or what it was before.
+    """Atomic and durable ``torch.save``.
 
     Raises:
-        OptionError: it cannot be written, because the disk is full or the folder is not writable.
+        OptionError: the file cannot be written, because the disk is full or the folder is not writable.
     """
     import torch
 
     try:
         with whole_file(path, durable=True) as part:
             torch.save(content, part)
-    except (OSError, RuntimeError) as error:  # torch makes a RuntimeError of a full disk
-        raise unsaved(path, error) from error
-
-
-def unsaved(path, error):
-    """The sentence about a checkpoint's file that cannot be written."""
-    reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
-    return OptionError(
-        f'cannot write {path}: {reason}; the checkpoint before is whole: make room there, or make the folder '
-        'writable, and go on with --auto_resume'
-    )
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError if the disk is full
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
+        raise OptionError(
+            f'cannot write {path}: {reason}; the previous checkpoint is complete: free space there, or make the folder '
+            'writable, and go on with --auto_resume'
+        ) from error

@@ -14,7 +14,7 @@ from torchvision.models import vgg
 from basicsr_ganzoo.cli import main
 from basicsr_ganzoo.engine.cost import FlopCounter
 from basicsr_ganzoo.health.rules import RULES, sentence
-from basicsr_ganzoo.profiling.network_cost import game_cost
+from basicsr_ganzoo.profiling.network_cost import adversary_cost
 from basicsr_ganzoo.registry import entries
 
 ROOT = Path(__file__).parents[1]
@@ -111,7 +111,7 @@ def step_flops(generator):
 def test_the_costs_of_the_discriminators_are_those_that_are_counted():
     with torch.device('meta'):
         rest = step_flops(RRDBNet(3, 3, num_feat=64, num_block=23))
-    games = {name: game_cost(network, SIZE) for name, network in entries('archs').items()}
+    games = {name: adversary_cost(network, SIZE) for name, network in entries('archs').items()}
     unet = games['UNetSNDiscriminator']
     stated = re.findall(r'\| `(\w+Discriminator)` \|.*\| (\d\.\d\d), (\d\.\d\d) \|', TEXT)
     assert {name for name, *_ in stated} == set(games)
@@ -122,12 +122,12 @@ def test_the_costs_of_the_discriminators_are_those_that_are_counted():
 
 def test_the_prices_of_the_regularizers_are_those_that_are_counted():
     unet = entries('archs')['UNetSNDiscriminator']
-    plain = game_cost(unet, SIZE)
+    plain = adversary_cost(unet, SIZE)
     rows = re.findall(r'\| `d_reg_opt`: (`\w+`(?:, `\w+`)*).* \| (\d\.\d\d)', TEXT)
     prices = {name: price for names, price in rows for name in re.findall(r'\w+', names)}
     assert set(prices) == set(entries('regularizers'))
     for name, price in prices.items():
-        charged = game_cost(unet, SIZE, regularizers={'it': entries('regularizers')[name]()})
+        charged = adversary_cost(unet, SIZE, regularizers={'it': entries('regularizers')[name]()})
         assert price == f'{charged / plain:.2f}', name
 
 

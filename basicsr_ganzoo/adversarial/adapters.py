@@ -1,9 +1,9 @@
-"""What an adversary is made of beside its discriminator: adapters of losses and networks, and what logits tell."""
+"""Adapters that let BasicSR's losses and networks without feature maps serve in an adversary."""
 
 import torch
 from torch import nn
 
-from basicsr_ganzoo.losses.logits import as_list, at_least_float32, mean_pair_accuracy, share_above
+from basicsr_ganzoo.losses.logits import as_list, share_above
 
 
 class StockLoss:
@@ -30,7 +30,7 @@ class StockLoss:
 
 
 class WithFeatures(nn.Module):
-    """A discriminator whose forward pass gives its feature maps too: image -> (logits, maps)."""
+    """A discriminator whose forward pass also returns its feature maps: image -> (logits, maps)."""
 
     def __init__(self, net):
         super().__init__()
@@ -38,19 +38,3 @@ class WithFeatures(nn.Module):
 
     def forward(self, image):
         return self.net.features(image)
-
-
-@torch.no_grad()
-def statistics(loss, real_pred, fake_pred):
-    """What the logits tell of D: their means, the shares that it judges rightly, and the largest of them."""
-    real, fake = ([at_least_float32(p) for p in as_list(pred)] for pred in (real_pred, fake_pred))
-    rightly = torch.stack([torch.stack(loss.accuracy(r, f)) for r, f in zip(real, fake, strict=True)]).mean(dim=0)
-    return {
-        'out_d_real': torch.stack([r.mean() for r in real]).mean(),
-        'out_d_fake': torch.stack([f.mean() for f in fake]).mean(),
-        'acc_d_real': rightly[0],
-        'acc_d_fake': rightly[1],
-        'acc_pair': mean_pair_accuracy(real, fake),
-        'gap': torch.stack([r.mean() - f.mean() for r, f in zip(real, fake, strict=True)]).mean(),
-        'max_logit': torch.stack([x.abs().max() for x in (*real, *fake)]).max(),
-    }

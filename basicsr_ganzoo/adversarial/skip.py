@@ -1,16 +1,16 @@
-"""When a discriminator sits a step out."""
+"""When a discriminator skips an update."""
 
 from basicsr_ganzoo.config.build import check_number
 
 
 class SkipWhenStrong:
-    """Lets D sit steps out while it judges more than ``accuracy`` of the pictures rightly, averaged over some steps.
+    """Skips D's update while D judges more than ``accuracy`` of the images correctly, averaged over some steps.
 
-    A heuristic: an all too strong D gives G little to learn from. It compares the mean of ``acc_d_real`` and
-    ``acc_d_fake``, which are the same on all ranks, so that all ranks decide alike.
+    A heuristic: a D that is too strong teaches G little. It compares the mean of ``acc_d_real`` and ``acc_d_fake``,
+    which are the same on all ranks, so that all ranks decide alike.
 
     Args:
-        accuracy: share above which D sits out, between 0.5 and 1.
+        accuracy: share above which D is not updated, between 0.5 and 1.
         smoothing: of the accuracy between iterations.
     """
 
@@ -22,12 +22,12 @@ class SkipWhenStrong:
 
     @property
     def skips(self):
-        """Whether D sits the next step out."""
+        """Whether D skips the next update."""
         return self._mean > self.accuracy
 
-    def observe(self, numbers):
+    def observe(self, metrics):
         """Take in the accuracies of a step."""
-        now = (numbers['acc_d_real'] + numbers['acc_d_fake']) / 2
+        now = (metrics['acc_d_real'] + metrics['acc_d_fake']) / 2
         self._mean = self.smoothing * self._mean + (1 - self.smoothing) * now
 
     def state_dict(self):

@@ -1,7 +1,8 @@
 """Adversaries: their form and names, and what does not go together in their loss computations."""
 
-from basicsr_ganzoo.adversarial.builder import HOMES, adversaries_of, check_name_of_regularizer
+from basicsr_ganzoo.adversarial.options import adversaries_of, check_name_of_regularizer
 from basicsr_ganzoo.config.findings import error, warning
+from basicsr_ganzoo.config.schema import HOMES
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.adversarial import WGANLoss
 from basicsr_ganzoo.models.content_losses import further_losses

@@ -15,7 +15,7 @@ from basicsr_ganzoo.config.findings import error, warning
 from basicsr_ganzoo.config.runtime import leave_auto_to_the_dataset
 from basicsr_ganzoo.data.folder_dataset import FolderDataset
 from basicsr_ganzoo.data.measure import measure, refuse, size_text
-from basicsr_ganzoo.data.sources import Picture
+from basicsr_ganzoo.data.sources import LazyImage
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
 from basicsr_ganzoo.models.validating_model import ValidatingModel
@@ -74,7 +74,7 @@ def _measure_stock(dataset, block):
     on_disk = (block.get('io_backend') or {}).get('type') == 'disk'
     if isinstance(dataset, FolderDataset) or not on_disk or not isinstance(paths, list):
         return
-    groups = [tuple(map(Picture, item.values() if isinstance(item, dict) else [item])) for item in paths]
+    groups = [tuple(map(LazyImage, item.values() if isinstance(item, dict) else [item])) for item in paths]
     checked, sizes = measure(groups)
     if block['phase'] == 'train':
         scale, named = block.get('scale', 1), zip(checked, sizes, strict=True)

@@ -1,6 +1,6 @@
 """Train a small generator on scikit-image's photographs, with L1 and then as a GAN, and compare; minutes on a CPU.
 
-Writes comparison.png, curves.png, report.json, both checkpoints, their option files and the pictures they used.
+Writes comparison.png, curves.png, report.json, both checkpoints, their option files and the images.
 """
 
 from pathlib import Path

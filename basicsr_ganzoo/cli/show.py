@@ -145,13 +145,13 @@ def _print_cost(entry, size):
 
 def _print_price(kind, entry, size):
     from basicsr_ganzoo.errors import OptionError
-    from basicsr_ganzoo.profiling.network_cost import game_cost
+    from basicsr_ganzoo.profiling.network_cost import adversary_cost
     from basicsr_ganzoo.registry import entries
 
     unet, part = entries('archs')['UNetSNDiscriminator'], entry()
     parts = {'views': [part]} if kind == 'views' else {'regularizers': {'it': part}}
     try:
-        price = game_cost(unet, size, **parts) / game_cost(unet, size)
+        price = adversary_cost(unet, size, **parts) / adversary_cost(unet, size)
     except ValueError as error:
         raise OptionError(f'--size: {error}') from error
     print(

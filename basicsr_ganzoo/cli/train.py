@@ -56,10 +56,11 @@ def run(args):
         raise OptionError(
             '--fresh starts a new run, but --auto_resume or path.resume_state continues one; give one of the two'
         )
+    from basicsr_ganzoo.trainer.console import TerminalBar
     from basicsr_ganzoo.trainer.run import train
 
     try:
-        train(opt, args, os.getcwd())
+        train(opt, args, os.getcwd(), [TerminalBar()])
     except OSError as error:
         if error.errno in NOT_WRITABLE:
             raise OptionError(f'cannot write there: {error}') from error

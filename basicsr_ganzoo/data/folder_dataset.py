@@ -1,4 +1,4 @@
-"""What the folder datasets share: options checked against a table, small sets enlarged, errors with the path."""
+"""Base class of the folder datasets: options checked against a table, small sets enlarged."""
 
 import logging
 import math
@@ -11,32 +11,32 @@ from basicsr.utils.dist_util import get_dist_info
 from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.errors import OptionError
 
-#: What BasicSR's pipeline or its loader reads in a dataset's block or puts there; old files have use_shuffle.
+#: keys of a dataset's block that BasicSR's pipeline or loader reads or writes; use_shuffle is in old files
 PIPELINE_KEYS = (
     *('name', 'type', 'phase', 'scale', 'batch_size_per_gpu', 'num_worker_per_gpu', 'prefetch_mode'),
     *('num_prefetch_queue', 'pin_memory', 'persistent_workers', 'use_shuffle'),
 )
-#: A smaller set is repeated until an epoch has so many batches: at each epoch's end the workers start anew.
+#: a smaller set is repeated until an epoch has this many batches, because workers restart at the end of an epoch
 EPOCH_BATCHES = 300
 
 
 class Required:
-    """Stands in a table of options for a default that there is not; ``example`` is shown to users."""
+    """Marks an option without a default in a table of options; ``example`` is shown to users."""
 
     def __init__(self, example):
         self.example = example
 
 
 class FolderDataset(torch.utils.data.Dataset):
-    """A dataset with a table ``OPTIONS`` of its options and their defaults.
+    """A dataset whose options and defaults are in the table ``OPTIONS``.
 
-    A subclass sets ``items`` in its constructor and makes one sample of one item in ``sample``.
+    A subclass sets ``items`` in its constructor and turns one item into a sample in ``sample``.
     """
 
     OPTIONS = {'dataset_enlarge_ratio': None, 'io_backend': None}
     enlarges_itself = True
-    repeats = 1  # how often an item comes in an epoch
-    seeds_itself = True  # our own training loop seeds each sample instead
+    repeats = 1  # of each item in an epoch
+    seeds_itself = True  # our training loop turns this off and seeds each sample
 
     def __init__(self, opt):
         super().__init__()
@@ -46,12 +46,12 @@ class FolderDataset(torch.utils.data.Dataset):
 
     @property
     def training(self):
-        """Whether samples are for training: crops, flips and turns."""
+        """Whether samples are for training, with crops, flips and rotations."""
         return self.opt['phase'] == 'train'
 
     @classmethod
     def example(cls):
-        """A block for an option file: examples of what is required and the defaults of the rest."""
+        """A block for an option file: examples of required options and the defaults of the others."""
         values = {key: value.example if isinstance(value, Required) else value for key, value in cls.OPTIONS.items()}
         return {'name': 'train', 'type': cls.__name__, **values, 'num_worker_per_gpu': 4, 'batch_size_per_gpu': 12}
 
@@ -76,16 +76,16 @@ class FolderDataset(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         if self.seeds_itself:
-            self._draw_anew_in_each_epoch()
+            self._reseed_in_each_epoch()
         return self.sample(self.items[range(len(self))[index] % len(self.items)])
 
     def sample(self, item):
         """The sample of one of ``items``: a dict of tensors and paths."""
         raise NotImplementedError
 
-    def _draw_anew_in_each_epoch(self):
-        # BasicSR seeds its workers alike in every epoch, so that the same crops, flips and kernels would come again.
-        # The worker's seed of torch changes with the epoch, and follows from manual_seed too.
+    def _reseed_in_each_epoch(self):
+        # BasicSR gives its workers the same seed in every epoch, so crops, flips and kernels would repeat.
+        # torch's seed of a worker changes with the epoch and also follows from manual_seed.
         worker = torch.utils.data.get_worker_info()
         if worker is not None and self._draws_of != worker.seed:
             self._draws_of = worker.seed
@@ -97,7 +97,7 @@ def checked_options(name, table, opt):
     """``opt`` with the defaults of ``table``; None counts as absent.
 
     Raises:
-        OptionError: an option that is neither in the table nor the pipeline's, or one that is required and missing.
+        OptionError: an option is unknown, or a required one is missing.
     """
     for key in opt:
         if key not in table and key not in PIPELINE_KEYS:
@@ -111,10 +111,10 @@ def checked_options(name, table, opt):
 
 
 def positive_integer(opt, key):
-    """``opt[key]``, which has to be a whole number above 0.
+    """``opt[key]``, a whole number above 0.
 
     Raises:
-        OptionError: it is none.
+        OptionError: it is something else.
     """
     value = opt[key]
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

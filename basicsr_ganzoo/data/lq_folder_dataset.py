@@ -1,4 +1,4 @@
-"""Low-quality pictures alone, to look at what the generator makes of them."""
+"""Dataset of LQ images without GT, for validation by eye and for testing."""
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
@@ -13,14 +13,14 @@ from basicsr_ganzoo.registry import register
 
 @register(DATASET_REGISTRY)
 class LQFolderDataset(FolderDataset):
-    """Pictures of a folder tree without ground truth, for validation by eye and for testing; not for training.
+    """Images of a folder tree without ground truth, for validation by eye and for testing; not for training.
 
-    Differs from BasicSR's SingleImageDataset: takes folders in folders, leaves files alone that are no pictures, and
-    checks every picture at the start. Grey and 16-bit pictures work; an alpha channel is dropped.
+    Differs from BasicSR's SingleImageDataset: searches the folder recursively, ignores files that are no images,
+    checks every image at the start, and reads grey and 16-bit images. Alpha is dropped.
     A sample: ``lq`` (3, H, W), RGB in [0, 1]; ``lq_path``.
 
     Options:
-        dataroot_lq: a folder with pictures in it and in the folders in it, an .lmdb folder, or a list of folders.
+        dataroot_lq: a folder, which is searched recursively, an .lmdb folder, or a list of folders.
         io_backend: BasicSR's mapping with a type: disk, lmdb or memcached. Without it, disk, or lmdb for .lmdb folders.
     """
 
@@ -32,8 +32,8 @@ class LQFolderDataset(FolderDataset):
             raise OptionError('LQFolderDataset has no gt to train with; use PairedFolderDataset or GTFolderDataset')
         roots = folders(self.opt['dataroot_lq'], 'dataroot_lq')
         self.reader = Reader(self.opt['io_backend'], roots)
-        self.items = [picture for root in roots for picture in pictures_under(root).values()]
-        measure([(picture,) for picture in self.items])
+        self.items = [image for root in roots for image in pictures_under(root).values()]
+        measure([(image,) for image in self.items])
 
     @classmethod
     def example(cls):
@@ -41,4 +41,4 @@ class LQFolderDataset(FolderDataset):
         return {'name': 'val', 'type': cls.__name__, 'dataroot_lq': cls.OPTIONS['dataroot_lq'].example}
 
     def sample(self, item):
-        return {'lq': to_tensor(self.reader.decoded(item)), 'lq_path': item.path}
+        return {'lq': to_tensor(self.reader.read(item)), 'lq_path': item.path}

@@ -1,4 +1,4 @@
-"""What is checked before training starts: every picture's header and size, and sentences that list what is wrong."""
+"""Checks images before training starts: reads headers and sizes, and reports what is wrong in one sentence."""
 
 import logging
 import random
@@ -6,19 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from basicsr_ganzoo.errors import OptionError, PictureError
 
-CHECKED = 20_000  # pictures or pairs; of more, a random sample of this size
+CHECKED = 20_000  # images or pairs; of a larger set a random sample of this size is checked
 THREADS = 16
 _NAMED = 3
 
 
 def measure(groups):
-    """Measure the pictures of groups such as ``(gt, lq)``, in threads, without decoding them where that is possible.
+    """Measure the images of groups such as ``(gt, lq)`` in threads, from their headers where possible.
 
     Returns:
-        The groups that were checked, and the sizes of each: a list of (H, W).
+        The checked groups, and for each a list of sizes (H, W).
 
     Raises:
-        OptionError: some are no pictures, or are damaged; it names the first.
+        OptionError: some are damaged or no images; the message names the first.
     """
     checked = groups
     if len(groups) > CHECKED:
@@ -32,11 +32,11 @@ def measure(groups):
 
 
 def _measure_group(group):
-    return [picture.measure() for picture in group]
+    return [image.measure() for image in group]
 
 
 def refuse(problems, total, what, way_out):
-    """Raise ``OptionError`` if there are problems: how many of how many ``what``, the first of them, the way out."""
+    """Raise ``OptionError`` if there are problems: their number and ``total``, ``what``, the first few, ``way_out``."""
     if problems:
         more = ', ...' if len(problems) > _NAMED else ''
         named = ', '.join(problems[:_NAMED])
@@ -44,5 +44,5 @@ def refuse(problems, total, what, way_out):
 
 
 def size_text(size):
-    """A size as it is written in messages: 321x481 is H = 321, W = 481."""
+    """A size (H, W) as HxW, for messages."""
     return f'{size[0]}x{size[1]}'

@@ -1,4 +1,4 @@
-"""Pairs of ground truth and low-quality pictures from two folders."""
+"""Dataset of GT and LQ pairs from two folders."""
 
 from basicsr.data.transforms import augment, paired_random_crop
 from basicsr.utils.registry import DATASET_REGISTRY
@@ -17,21 +17,21 @@ from basicsr_ganzoo.registry import register
 class PairedFolderDataset(FolderDataset):
     """Pairs from two folder trees with the same relative names, for training and validation.
 
-    The same crops as BasicSR's PairedImageDataset for the same random state, but folders in folders work, and all names
-    and sizes are checked before training starts. Grey and 16-bit pictures work; an alpha channel is dropped.
-    A sample: ``gt`` and ``lq``, RGB in [0, 1]; ``gt_path`` and ``lq_path``. Outside training pictures are whole, and GT
-    is cut to scale times LQ where it has some rows or columns too many, as in benchmarks.
+    Crops equal those of BasicSR's PairedImageDataset for the same random state. Differs from it: searches folders
+    recursively, checks all names and sizes before training starts, and reads grey and 16-bit images. Alpha is dropped.
+    A sample: ``gt`` and ``lq``, RGB in [0, 1]; ``gt_path`` and ``lq_path``. Outside training, images are not cropped,
+    except that GT loses the rows and columns beyond scale times LQ, as in benchmarks.
 
     Options:
         dataroot_gt, dataroot_lq: two folders, two .lmdb folders, or two lists of them. gt/a/x.png belongs to
             lq/a/x.png; the extensions may differ.
-        filename_tmpl: how LQ's name follows from GT's, without extension: '{}x4' if gt/0801.png belongs to
+        filename_tmpl: LQ's name made from GT's, without extension: '{}x4' if gt/0801.png belongs to
             lq/0801x4.png.
-        meta_info (or meta_info_file): a text file with one pair in a line, as ``gt/x.png, lq/y.png`` relative to the
+        meta_info (or meta_info_file): a text file with one pair per line, as ``gt/x.png, lq/y.png`` relative to the
             two folders, or only GT's path.
         gt_size: side in pixels of GT's training crop, a multiple of scale.
-        use_hflip, use_rot: flip left and right; flip up and down and turn by 90 degrees.
-        dataset_enlarge_ratio: how often a picture comes in an epoch. Without this key an epoch has 300 batches or more.
+        use_hflip, use_rot: random horizontal flips; random vertical flips and rotations by 90 degrees.
+        dataset_enlarge_ratio: how often an image comes in an epoch. Without this key an epoch has 300 batches or more.
         io_backend: BasicSR's mapping with a type: disk, lmdb or memcached. Without it, disk, or lmdb for .lmdb folders.
     """
 
@@ -65,7 +65,7 @@ class PairedFolderDataset(FolderDataset):
         self.enlarge()
 
     def sample(self, item):
-        gt, lq = (self.reader.undecoded(picture) for picture in item)
+        gt, lq = (self.reader.read(image) for image in item)
         for fault in (self._misfit(gt.shape, lq.shape), self._smallness(gt.shape)):
             if fault:
                 raise PictureError(f'{item[0].path} ({size_text(gt.shape)}) and {item[1].path}: {fault}')
@@ -73,7 +73,7 @@ class PairedFolderDataset(FolderDataset):
             gt, lq = paired_random_crop(gt, lq, self.gt_size, self.scale, item[0].path)
             gt, lq = augment([gt, lq], self.opt['use_hflip'], self.opt['use_rot'])
         else:
-            gt, lq = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale], lq[:]
+            gt, lq = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale], lq
         return {'lq': to_tensor(lq), 'gt': to_tensor(gt), 'lq_path': item[1].path, 'gt_path': item[0].path}
 
     def _scale(self):
@@ -82,7 +82,7 @@ class PairedFolderDataset(FolderDataset):
         return positive_integer(self.opt, 'scale')
 
     def _misfit(self, gt, lq):
-        """What is wrong with the sizes of a pair, or None. For validation GT may have a rest, which is cut off."""
+        """What is wrong with the sizes of a pair, or None. In validation GT may have extra rows, which are cut off."""
         rests = [full - part * self.scale for full, part in zip(gt[:2], lq[:2], strict=True)]
         if all(rest == 0 or (0 < rest < self.scale and not self.training) for rest in rests):
             return None

@@ -1,20 +1,20 @@
-"""Which low-quality picture belongs to which ground truth."""
+"""Matches each GT image with its LQ image."""
 
 import os
 from collections import Counter
 
 from basicsr_ganzoo.data.measure import refuse
-from basicsr_ganzoo.data.sources import Picture, names_in_line, pictures_under, read_lines
+from basicsr_ganzoo.data.sources import LazyImage, names_in_line, pictures_under, read_lines
 from basicsr_ganzoo.errors import OptionError
 
 _WAY_OUT = 'partners need the same relative names; else set filename_tmpl, list the pairs in meta_info, or remove these'
 
 
 def pairs_of(gt_root, lq_root, meta_info=None, template='{}'):
-    """The pairs of two folders, as a list of (gt, lq): those that ``meta_info`` lists, or all.
+    """The pairs (gt, lq) of two folders: those that ``meta_info`` lists, or all.
 
     Raises:
-        OptionError: pictures without partner, or a template or a meta file that does not work.
+        OptionError: images without a partner, or an invalid template or meta file.
     """
     if template.count('{}') != 1 or template.replace('{}', '').count('{'):
         raise OptionError(f"filename_tmpl needs one '{{}}', which stands for the name of GT, got {template!r}")
@@ -28,7 +28,7 @@ def pairs_of(gt_root, lq_root, meta_info=None, template='{}'):
 def _listed(gt_root, lq_root, line, template):
     gt, lq = (*names_in_line(line), None)[:2]
     lq = lq or ''.join(_partner_name(gt, template))
-    return Picture(os.path.join(gt_root, gt)), Picture(os.path.join(lq_root, lq))
+    return LazyImage(os.path.join(gt_root, gt)), LazyImage(os.path.join(lq_root, lq))
 
 
 def _matched(gt, lq, template):
@@ -37,25 +37,25 @@ def _matched(gt, lq, template):
     for name in gt:
         stem, extension = _partner_name(name, template)
         partners[name] = known.get(stem + extension) or known.get(stem)
-    lonely = [name for name, partner in partners.items() if partner is None]
-    refuse(lonely, len(gt), 'pictures of dataroot_gt have no partner in dataroot_lq', _way_out(gt, lq))
+    unmatched = [name for name, partner in partners.items() if partner is None]
+    refuse(unmatched, len(gt), 'pictures of dataroot_gt have no partner in dataroot_lq', _way_out(gt, lq))
     unused = sorted(set(lq) - set(partners.values()))
     refuse(unused, len(lq), 'pictures of dataroot_lq have no partner in dataroot_gt', _WAY_OUT)
     return [(gt[name], lq[partner]) for name, partner in partners.items()]
 
 
 def _partner_name(gt_name, template):
-    """The name of LQ's picture without extension, and GT's extension."""
+    """The name of the LQ image without extension, and the extension of GT."""
     folder, name = os.path.split(gt_name)
     stem, extension = os.path.splitext(name)
     return os.path.join(folder, template.replace('{}', stem)), extension
 
 
-def _by_name_and_stem(pictures):
-    """Names by themselves, and by themselves without extension where only one picture has that name."""
-    stems = {name: os.path.splitext(name)[0] for name in pictures}
+def _by_name_and_stem(names):
+    """Map each name to itself, and its stem to it if no other name has that stem."""
+    stems = {name: os.path.splitext(name)[0] for name in names}
     times = Counter(stems.values())
-    return {**{stem: name for name, stem in stems.items() if times[stem] == 1}, **{name: name for name in pictures}}
+    return {**{stem: name for name, stem in stems.items() if times[stem] == 1}, **{name: name for name in names}}
 
 
 def _way_out(gt, lq):
@@ -66,7 +66,7 @@ def _way_out(gt, lq):
 
 
 def _fitting_template(gt, lq):
-    """The template that gives each GT a partner, such as '{}x4', or None."""
+    """A template such as '{}x4' that gives each GT image a partner, or None."""
     stem = os.path.basename(os.path.splitext(next(iter(gt)))[0])
     stems = {os.path.splitext(name)[0] for name in lq}
     for name in sorted(os.path.basename(candidate) for candidate in stems):

@@ -1,4 +1,4 @@
-"""One picture: its bytes, its size without decoding it, its tensor, and sentences about what is wrong with it."""
+"""One image file: decoding, its size from the header, its tensor, and errors that name it."""
 
 import io
 import struct
@@ -11,20 +11,20 @@ from PIL import Image
 from basicsr_ganzoo.errors import PictureError
 
 EXTENSIONS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
-#: What Pillow raises at a file that is no picture, or only a part of one.
+#: what Pillow raises for a file that is no image or is truncated
 DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 _WHITE = {'uint8': 255.0, 'uint16': 65535.0}
 _ENDS = {b'\x89PNG': b'IEND', b'\xff\xd8\xff': b'\xff\xd9'}
-_TAIL = 64  # bytes
+_TAIL = 64  # bytes that are searched for the end mark
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
 
 def decode(content, path):
-    """The bytes of a picture file as (H, W, 3), BGR, in 8 or 16 bits.
+    """Decode the bytes of an image file to (H, W, 3), BGR, 8 or 16 bits.
 
-    Grey and palette pictures become colour pictures, EXIF's orientation is applied, and an alpha channel is dropped:
-    the stored colours stay what they are, as in BasicSR and in Real-ESRGAN's inference.
+    Grey and palette images become colour images, the EXIF orientation is applied, and alpha is dropped without
+    blending, as in BasicSR and in Real-ESRGAN's inference.
     """
     if not content:
         raise PictureError(f'{path} is empty')
@@ -40,9 +40,9 @@ def decode(content, path):
 
 
 def to_tensor(image):
-    """An image of :func:`decode` as a (3, H, W) RGB tensor in [0, 1].
+    """Convert an image of :func:`decode` to an RGB tensor (3, H, W) in [0, 1].
 
-    The numbers of BasicSR's ``img2tensor``, which leaves the planes interleaved: a batch of such is slow to stack.
+    The values equal those of BasicSR's ``img2tensor``. The layout is contiguous, so batches are faster to collate.
     """
     planes = np.stack(cv2.split(np.ascontiguousarray(image))[::-1]).astype(np.float32)
     planes /= _WHITE[str(image.dtype)]
@@ -50,15 +50,15 @@ def to_tensor(image):
 
 
 def size_of(path):
-    """(H, W) of what :func:`decode` makes of a file, from its header and its end where these are enough.
+    """The size (H, W) that :func:`decode` would give, read from the header and the end of the file if possible.
 
     Raises:
-        PictureError: there is no such file, or no picture in it, or only a part of one.
+        PictureError: the file does not exist, is no image, or is truncated.
     """
     try:
         with open(path, 'rb') as file:
             size = _size_in_header(file)
-            if size is None or not _ends_as_it_should(file):
+            if size is None or not _has_end_mark(file):
                 file.seek(0)
                 size = decode(file.read(), path).shape[:2]
             return size
@@ -69,17 +69,17 @@ def size_of(path):
 
 
 def _size_in_header(file):
-    """(H, W), or None where only decoding tells."""
+    """(H, W), or None if the file must be decoded to know."""
     try:
         image = Image.open(file)
-        # Image's own method, because that of a PNG decodes it.
+        # Image's method, because PngImageFile's would decode the file.
         sideways = Image.Image.getexif(image).get(_ORIENTATION) in _SIDEWAYS
     except DAMAGED:
         return None
     return None if sideways else image.size[::-1]
 
 
-def _ends_as_it_should(file):
+def _has_end_mark(file):
     file.seek(0)
     start = file.read(8)
     file.seek(max(0, file.seek(0, io.SEEK_END) - _TAIL))
@@ -91,7 +91,7 @@ def _end_mark(start):
 
 
 def orientation(content):
-    """EXIF's orientation of a picture file's bytes, 1 where there is none."""
+    """The EXIF orientation of an image file's bytes; 1 if it has none."""
     try:
         return Image.Image.getexif(Image.open(io.BytesIO(content))).get(_ORIENTATION, 1)
     except DAMAGED:
@@ -99,7 +99,7 @@ def orientation(content):
 
 
 def is_cut_off(content):
-    """Whether a part is missing. Some versions of OpenCV fill it with grey, and a valid end may have bytes after it."""
+    """Whether the file is truncated, which some versions of OpenCV hide with grey. Bytes after a valid end are fine."""
     if _end_mark(content[:8]) in content[-_TAIL:]:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Pictures read through BasicSR's FileClient."""
+"""Reads and decodes images through BasicSR's FileClient."""
 
 import logging
 import os
@@ -7,16 +7,15 @@ import time
 from basicsr.utils import FileClient
 
 from basicsr_ganzoo.config.build import did_you_mean
-from basicsr_ganzoo.data._rows import UndecodedPicture
 from basicsr_ganzoo.data.picture import decode
 from basicsr_ganzoo.errors import OptionError, PictureError
 
 _FINAL = (FileNotFoundError, IsADirectoryError, PermissionError, UnicodeEncodeError)
-_PAUSES = (1, 3)  # seconds; a network drive may be busy
+_PAUSES = (1, 3)  # seconds between attempts, because a network drive may be busy
 
 
 class Reader:
-    """BasicSR's FileClient for ``roots``; every process opens its own, so that datasets can be sent to workers."""
+    """BasicSR's FileClient for ``roots``. Each process opens its own, so that datasets can be pickled."""
 
     def __init__(self, io_backend, roots):
         self.options = dict(io_backend or {'type': 'lmdb' if roots[0].endswith('.lmdb') else 'disk'})
@@ -36,31 +35,23 @@ class Reader:
     def __getstate__(self):
         return {**self.__dict__, '_client': None, '_process': None}
 
-    def decoded(self, picture):
-        """The picture as (H, W, 3), BGR, in 8 or 16 bits.
+    def read(self, image):
+        """Decode a :class:`~.sources.LazyImage` to (H, W, 3), BGR, 8 or 16 bits.
 
         Raises:
-            PictureError: it cannot be read, now and some seconds later, or it is damaged.
+            PictureError: it is damaged, or cannot be read after several attempts.
         """
-        return decode(self._content(picture), picture.path)
+        return decode(self._content(image), image.path)
 
-    def undecoded(self, picture):
-        """The picture, to take a part of: an :class:`~._rows.UndecodedPicture`.
-
-        Raises:
-            PictureError: as :meth:`decoded`, also when a part is taken.
-        """
-        return UndecodedPicture(self._content(picture), picture.path)
-
-    def _content(self, picture):
+    def _content(self, image):
         pauses = list(_PAUSES)
         while True:
             try:
-                return bytes(self._opened().get(picture.path, picture.client) or b'')  # lmdb: None; memcached: a view
+                return bytes(self._opened().get(image.path, image.client) or b'')  # lmdb: None; memcached: a view
             except (OSError, UnicodeEncodeError) as error:
                 if not pauses or isinstance(error, _FINAL):
-                    raise PictureError(f'{picture.path} cannot be read: {error}') from error
-                logging.getLogger('basicsr').warning(f'{picture.path}: {error}; trying again in {pauses[0]} s')
+                    raise PictureError(f'{image.path} cannot be read: {error}') from error
+                logging.getLogger('basicsr').warning(f'{image.path}: {error}; trying again in {pauses[0]} s')
                 time.sleep(pauses.pop(0))
 
     def _opened(self):

@@ -1,4 +1,4 @@
-"""Where pictures come from: folder trees, meta files and lmdb."""
+"""Finds images: in folder trees, meta files and lmdb."""
 
 import os
 import re
@@ -14,8 +14,8 @@ _FIRST_COLUMN = re.compile(rf'({_NAME})(?:\s.*)?', re.IGNORECASE)
 _LMDB_LINE = re.compile(r'(.+)\.png \((\d+),(\d+),\d+\)')
 
 
-class Picture(NamedTuple):
-    """A file, or a key of an lmdb; ``client`` is FileClient's name of that lmdb, and ``size`` what its list says."""
+class LazyImage(NamedTuple):
+    """An image that is not read yet: a path, or a key of the lmdb ``client``, whose list gives its ``size``."""
 
     path: str
     client: str = 'default'
@@ -25,7 +25,7 @@ class Picture(NamedTuple):
         return self
 
     def measure(self):
-        """(H, W), or the PictureError that says why there is none."""
+        """The size (H, W), or the PictureError that says why it is unknown."""
         try:
             return self.size or size_of(self.path)
         except PictureError as error:
@@ -33,10 +33,10 @@ class Picture(NamedTuple):
 
 
 def folders(value, name):
-    """The folders of an option that is one folder or a list of them.
+    """The folders of an option whose value is one folder or a list of folders.
 
     Raises:
-        OptionError: one of them is not there.
+        OptionError: one of them does not exist.
     """
     values = value if isinstance(value, list) else [value]
     found = [os.path.expanduser(str(folder)).rstrip('/') or '/' for folder in values]
@@ -47,7 +47,7 @@ def folders(value, name):
 
 
 def meta_files(value, roots):
-    """The meta file of each root, or None for each; one file for one root, a list of them for a list."""
+    """The meta file of each root, or a list of None: one file for one root, a list for several."""
     files = value if isinstance(value, list) else [value]
     if value is None:
         return [None] * len(roots)
@@ -59,22 +59,22 @@ def meta_files(value, roots):
 
 
 def pictures_under(root, other=None):
-    """All pictures of a tree, or of an lmdb, by relative name, without those of the folder ``other``.
+    """All images of a folder tree or an lmdb by relative name, without those below the folder ``other``.
 
     Raises:
-        OptionError: there is none.
+        OptionError: there are none.
     """
     if root.endswith('.lmdb'):
         return _pictures_in_lmdb(root)
     above = (os.path.realpath(other),) if other else ()
-    found = {os.path.relpath(path, root): Picture(path) for path in _walk(root, above)}
+    found = {os.path.relpath(path, root): LazyImage(path) for path in _walk(root, above)}
     if not found:
         raise OptionError(f'{root} holds no pictures ({" ".join(EXTENSIONS)}), nor does any folder in it')
     return found
 
 
 def _walk(folder, above):
-    """Paths of pictures, sorted. Follows links, but not back into a folder ``above``."""
+    """Sorted paths of images. Follows links, but not back into a folder ``above``."""
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -91,14 +91,14 @@ def _pictures_in_lmdb(root):
     matches = [_LMDB_LINE.match(line) for line in read_lines(os.path.join(root, 'meta_info.txt'))]
     if None in matches or not matches:
         raise OptionError(f'{root}/meta_info.txt is not as BasicSR writes it: NAME.png (H,W,C) LEVEL')
-    return {f'{key}.png': Picture(key, root, (int(h), int(w))) for key, h, w in (match.groups() for match in matches)}
+    return {f'{key}.png': LazyImage(key, root, (int(h), int(w))) for key, h, w in (match.groups() for match in matches)}
 
 
 def read_lines(path):
     """The lines of a meta file that are not blank.
 
     Raises:
-        OptionError: there is no such file, or it is no text, or has no such line.
+        OptionError: the file cannot be read, is no text, or has only blank lines.
     """
     try:
         lines = [line.strip() for line in Path(path).read_text(encoding='utf-8-sig').split('\n')]
@@ -110,6 +110,6 @@ def read_lines(path):
 
 
 def names_in_line(line):
-    """``(gt, lq)`` or ``(gt,)`` of a line of a meta file. Names may have spaces; a second column is dropped."""
+    """``(gt, lq)`` or ``(gt,)`` from a line of a meta file. Names may contain spaces; a second column is dropped."""
     match = _PAIR.fullmatch(line) or _FIRST_COLUMN.fullmatch(line)
     return match.groups() if match else (line,)

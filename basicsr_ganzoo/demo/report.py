@@ -1,17 +1,13 @@
-"""The demo's numbers: as a file, as a table and in words."""
-
-import json
+"""The scores of the demo as a table and in words."""
 
 import numpy as np
 from rich.table import Table
-
-from basicsr_ganzoo.files import whole_file
 
 COLUMNS = {'psnr': ('PSNR dB', '.2f'), 'ssim': ('SSIM', '.4f'), 'niqe': ('NIQE', '.2f'), 'hf': ('HF of GT', '.0%')}
 
 
 def means(scores):
-    """The mean over the pictures: ``scores`` by picture, method and metric -> by method and metric."""
+    """The mean over the images: ``scores`` by image, method and metric -> by method and metric."""
     first = next(iter(scores.values()))
     return {
         method: {metric: round(float(np.mean([s[method][metric] for s in scores.values()])), 4) for metric in metrics}
@@ -20,47 +16,31 @@ def means(scores):
 
 
 def final_values(log):
-    """The mean of each number of a stage's log over its last tenth, without the iteration."""
+    """The mean of each metric of a stage's log over its last tenth."""
     tail = log[-max(len(log) // 10, 1) :]
-    return {name: round(float(np.mean([row[name] for row in tail])), 6) for name in tail[0] if name != 'iter'}
-
-
-def write_report(report, path):
-    with whole_file(path) as part:
-        part.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    names = [name for name in tail[0] if name != 'iter' and all(name in row for row in tail)]
+    return {name: round(float(np.mean([row[name] for row in tail])), 6) for name in names}
 
 
 def table(report):
     """The scores of the report as a table for the terminal."""
-    grid = Table(title='Held-out pictures')
-    for heading in ('picture', 'method'):
-        grid.add_column(heading)
+    grid = Table('picture', 'method', title='Held-out pictures')
     for heading, _ in COLUMNS.values():
         grid.add_column(heading, justify='right')
     for picture, methods in {**report['pictures'], 'mean': report['mean']}.items():
-        for method, numbers in methods.items():
-            cells = (format(numbers[m], spec) if m in numbers else '' for m, (_, spec) in COLUMNS.items())
+        for method, values in methods.items():
+            cells = (format(values[m], spec) if m in values else '' for m, (_, spec) in COLUMNS.items())
             grid.add_row(picture, method, *cells, end_section=method == 'gt')
     return grid
 
 
-def explain(mean):
-    """Say in words what the means of the methods tell."""
-    bicubic, l1, gan = mean['bicubic'], mean['l1'], mean['gan']
-    gain, change = l1['psnr'] - bicubic['psnr'], gan['psnr'] - l1['psnr']
-    first = (
-        f'L1 beats bicubic by {gain:.2f} dB in PSNR.'
-        if gain > 0
-        else f'L1 does not beat bicubic in PSNR ({gain:+.2f} dB); it needs more iterations.'
+def explain(report):
+    """The means in words."""
+    bicubic, l1, gan = (report['mean'][method] for method in ('bicubic', 'l1', 'gan'))
+    rho = report['last_tenth_of_training']['gan']['rho']
+    return (
+        f'PSNR: L1 is {l1["psnr"] - bicubic["psnr"]:+.2f} dB from bicubic, and the GAN {gan["psnr"] - l1["psnr"]:+.2f} '
+        'dB from L1; PSNR prefers blur to detail that is slightly displaced.\n'
+        f'High-frequency energy, of that of GT: bicubic {bicubic["hf"]:.0%}, L1 {l1["hf"]:.0%}, GAN {gan["hf"]:.0%}.\n'
+        f"At the end the norm of the GAN's gradient at the image was {rho:.2f} times that of the L1 loss (rho)."
     )
-    verdict = 'more' if gan['hf'] > l1['hf'] else 'no more'
-    second = (
-        f'The GAN has {verdict} detail than L1: {gan["hf"]:.0%} of the high-frequency energy of GT, '
-        f'where L1 has {l1["hf"]:.0%} and bicubic {bicubic["hf"]:.0%}.'
-    )
-    third = (
-        f'Its PSNR is {-change:.2f} dB below that of L1: PSNR prefers blur to detail that is not exactly in its place.'
-        if change < 0
-        else f'Its PSNR is {change:.2f} dB above that of L1.'
-    )
-    return f'{first} {second} {third}'

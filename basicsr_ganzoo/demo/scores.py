@@ -1,4 +1,4 @@
-"""What the demo measures on a picture."""
+"""The metrics of the demo."""
 
 import numpy as np
 from basicsr.metrics import calculate_niqe, calculate_psnr, calculate_ssim
@@ -11,20 +11,20 @@ METHOD = (
 
 
 def score(image, gt, scale):
-    """PSNR, SSIM, NIQE and HF of an 8-bit BGR image (H, W, 3), rounded to 4 digits; of GT itself NIQE alone."""
-    numbers = {'niqe': calculate_niqe(image, crop_border=scale)}
+    """PSNR, SSIM, NIQE and HF of an 8-bit BGR image (H, W, 3), rounded to 4 digits; only NIQE for GT itself."""
+    values = {'niqe': calculate_niqe(image, crop_border=scale)}
     if image is not gt:
-        numbers['psnr'] = calculate_psnr(image, gt, crop_border=scale)
-        numbers['ssim'] = calculate_ssim(image, gt, crop_border=scale)
-        numbers['hf'] = high_frequency_energy(image, scale) / high_frequency_energy(gt, scale)
-    return {name: round(float(value), 4) for name, value in numbers.items()}
+        values['psnr'] = calculate_psnr(image, gt, crop_border=scale)
+        values['ssim'] = calculate_ssim(image, gt, crop_border=scale)
+        values['hf'] = high_frequency_energy(image, scale) / high_frequency_energy(gt, scale)
+    return {name: round(float(value), 4) for name, value in values.items()}
 
 
 def high_frequency_energy(image, scale):
-    """Energy of the luminance at frequencies that LQ cannot hold, without a border of ``scale`` pixels.
+    """Energy of the luminance at frequencies that LQ cannot represent, without a border of ``scale`` pixels.
 
-    The sum of the squared magnitude of the Fourier transform (under a Hann window, which hides the jump between
-    opposite sides) wherever the horizontal or the vertical frequency is above 1 / (2 * scale) cycles per pixel.
+    The sum of the squared magnitude of the Fourier transform where the horizontal or the vertical frequency is above
+    1 / (2 * scale) cycles per pixel; a Hann window hides the discontinuity between opposite sides.
     """
     y = to_y_channel(image)[scale:-scale, scale:-scale, 0].astype(np.float64)
     height, width = y.shape

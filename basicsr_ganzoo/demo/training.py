@@ -1,46 +1,60 @@
-"""The two training stages, driven by the option files in options/demo."""
+"""The two training stages of the demo: the option files in options/demo, run by the trainer."""
 
-import logging
+import copy
 import os
-import random
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
-import torch
+import cv2
 import yaml
-from basicsr.data import build_dataset
-from basicsr.models import build_model
-from basicsr.utils import tensor2img
-from torch.utils.data import DataLoader
 
 from basicsr_ganzoo.config.shipped import options_root
 from basicsr_ganzoo.files import whole_file
+from basicsr_ganzoo.trainer.console import TerminalBar
+from basicsr_ganzoo.trainer.observer import Observer
+from basicsr_ganzoo.trainer.run import train
 
-STAGES = ('l1', 'gan')
-DEFAULT_OUT = 'ganzoo_demo/'  # as the option files have it
-LOG_EVERY = 10  # iterations; reading the log is not free
+TITLES = {'l1': 'stage 1, L1', 'gan': 'stage 2, GAN'}
+PROGRESS_LINES = 5  # per stage
+
+
+class Curves(Observer):
+    """Collects the log of a stage as a list of dicts with ``iter`` and the metrics, and prints the progress."""
+
+    def __init__(self, title):
+        self.title, self.log, self.total = title, [], 0
+
+    def on_start(self, opt, iteration):
+        self.total = opt['train']['total_iter']
+
+    def on_log(self, iteration, log):
+        self.log.append({'iter': iteration, **log})
+
+    def on_step(self, iteration, model, seconds, data_seconds):
+        if iteration % -(-self.total // PROGRESS_LINES) == 0 or iteration == self.total:
+            loss, left = self.log[-1]['l_g_pix'], seconds * (self.total - iteration)
+            print(f'{self.title}: {iteration}/{self.total}, L1 loss {loss:.4f}, ETA {left:.0f} s', flush=True)
 
 
 def stage_options(out, iters, seed):
-    """The options of both stages, as dicts by stage: the option files with ``out``, ``iters`` and ``seed`` put in."""
-    files = {stage: options_root() / 'demo' / f'demo_{stage}.yml' for stage in STAGES}
-    opts = {stage: relocated(yaml.safe_load(file.read_text(encoding='utf-8')), out) for stage, file in files.items()}
-    lengths = split_iterations(iters, *(opts[stage]['train']['total_iter'] for stage in STAGES))
+    """The option files of both stages, by stage, with output folder, iterations and seed of this demo."""
+    opts = {}
+    for stage in TITLES:
+        text = (options_root() / 'demo' / f'demo_{stage}.yml').read_text(encoding='utf-8')
+        opts[stage] = opt = yaml.safe_load(text)
+        for phase, split in (('train', 'train'), ('val', 'test')):
+            folders = {f'dataroot_{kind}': str(out / 'data' / split / kind) for kind in ('gt', 'lq')}
+            opt['datasets'][phase].update(folders)
+    opts['gan']['path']['pretrain_network_g'] = str(out / 'net_g_l1.pth')
+    lengths = split_iterations(iters, *(opt['train']['total_iter'] for opt in opts.values()))
     for opt, length in zip(opts.values(), lengths, strict=True):
         opt['manual_seed'] = seed
         opt['train']['total_iter'] = length
         opt['train']['scheduler']['periods'] = [length]
+        opt['logger']['print_freq'] = 10 if length >= 100 else 1
+        opt['val'].update(val_freq=length, save_img=True)
     return opts
-
-
-def relocated(value, out):
-    """``value`` (mappings, lists, scalars) with every path below the demo's default folder moved to ``out``."""
-    if isinstance(value, dict):
-        return {key: relocated(item, out) for key, item in value.items()}
-    if isinstance(value, list):
-        return [relocated(item, out) for item in value]
-    if isinstance(value, str) and value.startswith(DEFAULT_OUT):
-        return str(out / value.removeprefix(DEFAULT_OUT))
-    return value
 
 
 def split_iterations(iters, first, second):
@@ -51,67 +65,20 @@ def split_iterations(iters, first, second):
     return head, iters - head
 
 
-def write_options(opt, path):
-    """Write options as a file that can be trained with again."""
-    with whole_file(path) as part:
-        header = f'# What `ganzoo demo` ran. To train with it again: ganzoo train -opt {path}\n'
+def train_stage(stage, opt, out):
+    """Train a stage; write its option file and its generator to ``out``.
+
+    Returns:
+        The log of :class:`Curves`, and the averaged generator's held-out images, BGR in 8 bits, by name.
+    """
+    option_file, curves = out / f'demo_{stage}.yml', Curves(TITLES[stage])
+    with whole_file(option_file) as part:
+        header = f'# What `ganzoo demo` ran. To train with it again: ganzoo train -opt {option_file}\n'
         part.write_text(header + yaml.safe_dump(opt, sort_keys=False), encoding='utf-8')
-
-
-def train(opt, progress):
-    """Train one stage. Returns the model and its log, a list of dicts with ``iter`` and the model's numbers."""
-    seed_everything(opt['manual_seed'])
-    model = build_model(runtime_options(opt))
-    batches = endless_batches(opt)
-    log = []
-    for iteration in range(1, opt['train']['total_iter'] + 1):
-        model.update_learning_rate(iteration, warmup_iter=-1)
-        model.feed_data(next(batches))
-        model.optimize_parameters(iteration)
-        if iteration % LOG_EVERY == 0 or iteration in (1, opt['train']['total_iter']):
-            log.append({'iter': iteration, **model.get_current_log()})
-        progress(iteration, log[-1]['l_g_pix'])
-    return model, log
-
-
-def seed_everything(seed):
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-def runtime_options(opt):
-    """``opt`` with what BasicSR's train script adds; without its logger, which prints whole networks."""
-    logging.getLogger('basicsr').setLevel(logging.WARNING)
-    return {**opt, 'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1}
-
-
-def dataset_of(opt, phase):
-    return build_dataset({**opt['datasets'][phase], 'phase': phase, 'scale': opt['scale']})
-
-
-def endless_batches(opt):
-    """Yield shuffled training batches for ever."""
-    generator = torch.Generator().manual_seed(opt['manual_seed'])
-    batch_size = opt['datasets']['train']['batch_size_per_gpu']
-    loader = DataLoader(dataset_of(opt, 'train'), batch_size, shuffle=True, drop_last=True, generator=generator)
-    while True:
-        yield from loader
-
-
-def save(model, path):
-    """Save the generator as BasicSR does: ``params`` and ``params_ema``."""
-    nets = {'params': model.net_g, 'params_ema': model.net_g_ema}
-    with whole_file(path) as part:
-        torch.save({key: net.state_dict() for key, net in nets.items()}, part)
-
-
-def restore(model, opt):
-    """The averaged generator's pictures of the held-out set: (H, W, 3) BGR in 8 bits, by name of the picture."""
-    pictures = {}
-    for sample in DataLoader(dataset_of(opt, 'val')):
-        model.feed_data({'lq': sample['lq']})
-        model.test()
-        name = os.path.splitext(os.path.basename(sample['lq_path'][0]))[0]
-        pictures[name] = tensor2img(model.get_current_visuals()['result'])
-    return pictures
+    flags = SimpleNamespace(opt=str(option_file), launcher='none', auto_resume=False, fresh=False, debug=False)
+    with tempfile.TemporaryDirectory(prefix='.training-', dir=out, ignore_cleanup_errors=True) as root:
+        train(copy.deepcopy(opt), flags, root, [curves, TerminalBar()])
+        home = Path(root) / 'experiments' / opt['name']
+        os.replace(home / 'models' / 'net_g_latest.pth', out / f'net_g_{stage}.pth')
+        saved = (home / 'visualization').glob(f'*/*_{opt["train"]["total_iter"]}.png')
+        return curves.log, {path.parent.name: cv2.imread(str(path)) for path in sorted(saved)}

@@ -2,21 +2,25 @@
 
 import torch
 
-#: the vectors of spectral norm, as a hook or as a parametrization, whose mean would not have the length 1
+from basicsr_ganzoo.engine.snapshot import copy_all
+
+#: the vectors of spectral norm, as a hook or as a parametrization, whose mean would not have length 1
 VECTORS = ('weight_u', 'weight_v', '._u', '._v')
 
 
 class MovingAverage:
     """Moves ``average`` towards ``net``, parameters and buffers; what cannot be averaged is copied.
 
-    Their tensors are looked up once, so both have to keep those that they have now.
+    Their tensors are looked up once, so both must keep the tensors they have now.
 
     Args:
         average: a network of the same kind as ``net``.
-        net: the network that it follows.
+        net: the network it follows.
+        decay: how much of the average a step keeps.
     """
 
-    def __init__(self, average, net):
+    def __init__(self, average, net, decay=0.999):
+        self.net, self.decay = average, decay
         ours, theirs = (each.state_dict(keep_vars=True) for each in (average, getattr(net, 'module', net)))
         moved = [name for name, tensor in ours.items() if tensor.is_floating_point() and not name.endswith(VECTORS)]
         copied = [name for name in ours if name not in set(moved)]
@@ -24,24 +28,15 @@ class MovingAverage:
         self.copied = [ours[name] for name in copied], [theirs[name] for name in copied]
 
     @torch.no_grad()
-    def move(self, decay, bad=None):
-        """Keep ``decay`` of the average and take the rest from the network.
+    def move(self, decay=None):
+        """Keep ``decay`` of the average (by default its own) and take the rest from the network."""
+        torch._foreach_lerp_(*self.moved, 1 - (self.decay if decay is None else decay))
+        copy_all(*self.copied)
 
-        Nothing moves where ``bad``, a 0-dim tensor, is 1; that is not read.
-        """
-        ours, theirs = self.moved
-        if bad is None:
-            torch._foreach_lerp_(ours, theirs, 1 - decay)
-        else:
-            way = torch._foreach_sub(theirs, ours)
-            torch._foreach_mul_(way, 1 - bad)
-            torch._foreach_add_(ours, way, alpha=1 - decay)
-        copy_all(*self.copied, unless=bad)
+    def state_dict(self):
+        """The averaged weights."""
+        return self.net.state_dict()
 
-
-def copy_all(targets, sources, unless=None):
-    """Copy tensors into others; none where ``unless``, a 0-dim tensor of 0 or 1, is 1, which is not read."""
-    if unless is not None:
-        sources = [torch.where(unless > 0, target, source) for target, source in zip(targets, sources, strict=True)]
-    if targets:
-        torch._foreach_copy_(targets, sources)
+    def load_state_dict(self, state):
+        """Restore what :meth:`state_dict` returned."""
+        self.net.load_state_dict(state)

@@ -1,45 +1,68 @@
-"""Optimizers and their schedules, as a training state gives them back."""
+"""Restoring optimizers and their schedules from a training state."""
 
 import torch
+from basicsr.utils import get_root_logger
 
 from basicsr_ganzoo.engine.optimizers import FORMS
 
-#: what a scheduler counts; everything else of its state is what the option file says
+#: what a scheduler counts; the rest of its state comes from the option file
 COUNTED = ('last_epoch', '_step_count', '_last_lr')
 
-#: what tells AdamW from Adam in a state
+#: the entry of a state that distinguishes AdamW from Adam
 DECAY = 'decoupled_weight_decay'
 
 
-def schedule_of(optimizer, scheduler):
-    """What the option file says of the learning rates: those to begin with, and the scheduler's numbers."""
+def load_optimizers(pairs, resume_state, saved):
+    """Restore optimizers and schedulers; where the option file has another schedule now, it replaces the saved one.
+
+    Args:
+        pairs: (optimizer, scheduler) by label.
+        resume_state: a training state.
+        saved: the labels of the optimizers in the state, in their order.
+
+    Raises:
+        ValueError: the state belongs to other optimizers.
+    """
+    optimizers, schedulers = resume_state['optimizers'], resume_state['schedulers']
+    kinds = resume_state.get('optimizer_types', [None] * len(optimizers))
+    states = dict(zip(saved, zip(optimizers, schedulers, kinds, strict=True), strict=True))
+    for label, (optimizer, scheduler) in pairs.items():
+        state, schedule, kind = states[label]
+        own = _schedule_of(optimizer, scheduler)
+        load_optimizer(optimizer, state, kind)
+        scheduler.load_state_dict(schedule)
+        if own != _schedule_of(optimizer, scheduler):
+            rates = ', '.join(f'{rate:g}' for rate in own[0])
+            get_root_logger().info(f'resuming with the schedule of the option file, which begins at {rates}')
+        _replace_schedule(optimizer, scheduler, own)
+
+
+def _schedule_of(optimizer, scheduler):
+    """The initial learning rates and the arguments of the scheduler."""
     rates = [group['initial_lr'] for group in optimizer.param_groups]
     return rates, {key: value for key, value in scheduler.state_dict().items() if key not in COUNTED}
 
 
-def take_schedule(optimizer, scheduler, schedule):
-    """Let a resumed optimizer follow ``schedule``, of :func:`schedule_of`, from here on.
-
-    What the schedule of the state has made of the learning rates so far is kept, as a factor.
-    """
-    rates, numbers = schedule
+def _replace_schedule(optimizer, scheduler, schedule):
+    """Continue with ``schedule``; the factor by which the saved one had changed the learning rates is kept."""
+    rates, arguments = schedule
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         if rate != group['initial_lr']:
             group['lr'] = group['lr'] * rate / group['initial_lr'] if group['initial_lr'] else rate
             group['initial_lr'] = rate
-    vars(scheduler).update(numbers)
+    vars(scheduler).update(arguments)
 
 
 def load_optimizer(optimizer, state, kind=None):
-    """Load a state into an optimizer of the same kind, whose form (fused or not) stays that of the option file.
+    """Load a state into an optimizer of the same kind, which keeps its form (fused or not).
 
     Args:
-        optimizer: of torch's.
+        optimizer: of torch.
         state: its state dict, or that of another form of it.
-        kind: the name of the class that the state is of, where that is known.
+        kind: the name of the class that the state belongs to, if known.
 
     Raises:
-        ValueError: the state is of another kind of optimizer, or of other weights.
+        ValueError: the state belongs to another kind of optimizer, or to other weights.
     """
     name = type(optimizer).__name__
     if kind not in (None, name):
@@ -54,11 +77,11 @@ def load_optimizer(optimizer, state, kind=None):
         missing = sorted(optimizer.defaults.keys() - group.keys() - set(FORMS))
         if missing:
             raise ValueError(f'it has no {", ".join(missing)} for {name}')
-        _take_form(optimizer, group)
+        _match_form(optimizer, group)
 
 
-def _take_form(optimizer, group):
-    """Lay a loaded state out as the weights are, which fused kernels rely on, and put its counts where they belong."""
+def _match_form(optimizer, group):
+    """Give a loaded state the memory format of the weights, as fused kernels need, and put its counts on the CPU."""
     on_device = group.get('fused') or group.get('capturable')
     for parameter in group['params']:
         state = optimizer.state.get(parameter, {})

@@ -1,4 +1,4 @@
-"""Mixed precision: networks in half precision, everything that is computed from their outputs in float32."""
+"""Mixed precision: networks in half precision, everything computed from their outputs in float32."""
 
 import contextlib
 
@@ -14,12 +14,11 @@ DTYPES = {'off': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 class LossScale:
-    """The factor of losses under fp16, by the rule of torch's ``GradScaler``: half after a step that is not finite,
-    twice after ``growth_interval`` good ones.
+    """The factor of losses under fp16, by the rule of torch's ``GradScaler``: halved after a step that is not finite,
+    doubled after ``growth_interval`` finite ones.
 
-    Its own, because the step guard already knows, in all processes alike, whether the gradients are finite, and because
-    one scale has to hold for all networks of a step, whose gradients meet at the image. Powers of 2, so that scaling
-    rounds nothing.
+    ``GradScaler`` itself does not fit: the step guard already knows on all ranks whether gradients are finite, and one
+    scale must hold for all networks of a step, whose gradients meet at the image. Powers of 2 avoid rounding.
     """
 
     def __init__(self, value=2.0**16, growth_interval=2000):
@@ -28,25 +27,21 @@ class LossScale:
         self.good_steps = 0
 
     def accept(self):
-        """Take note of a step whose numbers were finite."""
+        """Record a finite step."""
         self.good_steps += 1
         if self.good_steps == self.growth_interval:
             self.value, self.good_steps = self.value * 2, 0
 
-    def lower(self, scale=None):
-        """Halve the ``scale`` with which a step overflowed, the present one by default, down to 1.
-
-        Whether that was possible: a step that overflows at 1 is truly a bad one.
-        """
-        scale = self.value if scale is None else scale
-        if scale <= 1:
+    def lower(self):
+        """Halve the scale, down to 1. Returns whether that was possible: a step that overflows at 1 is a bad one."""
+        if self.value <= 1:
             return False
-        self.value, self.good_steps = min(self.value, scale / 2), 0
+        self.value, self.good_steps = self.value / 2, 0
         return True
 
 
 class Precision:
-    """Runs networks as ``train.amp`` says, and takes gradients with the scale that this needs.
+    """Runs networks as ``train.amp`` says, and computes gradients with the loss scale that this needs.
 
     Args:
         amp: ``off``, ``bf16`` or ``fp16``.
@@ -81,16 +76,16 @@ class Precision:
         return gradient if self.scale == 1 else gradient / self.scale
 
     def backward(self, loss, share, parameters):
-        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale` follows."""
+        """Add ``share`` of the gradient of ``loss`` to the ``parameters``, scaled: :meth:`unscale_grads` follows."""
         torch.autograd.backward(self._scaled(loss, share), inputs=parameters)
 
     def backward_by_parts(self, loss, share, parameters, parts):
-        """As :meth:`backward`, but through one part of the graph at each ``next`` of the iterator that this gives.
+        """As :meth:`backward`, but through one part of the graph at each ``next`` of the iterator it returns.
 
-        The graph behind a part is gone before the next one's, and gradients are added in place: that takes less memory.
+        The graph behind a part is freed before the next one's, and gradients are added in place, to save memory.
 
         Args:
-            parts: lists of tensors through which alone the loss depends on the parameters.
+            parts: lists of tensors; the loss depends on the parameters through them alone.
         """
         loss = self._scaled(loss, share)
         gradients = iter(torch.autograd.grad(loss, [head for part in parts for head in part], materialize_grads=True))
@@ -98,15 +93,15 @@ class Precision:
             torch.autograd.backward(part, [next(gradients) for _ in part], inputs=parameters)
             yield
 
-    def unscale(self, parameters):
-        """Take the scale out of the gradients that lie at ``parameters``."""
+    def unscale_grads(self, parameters):
+        """Remove the scale from the gradients at ``parameters``."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.scale != 1 and gradients:
             torch._foreach_div_(gradients, self.scale)
 
-    def forgives(self, iteration, scale=None):
-        """Whether a step that is not finite is but the sign of too large a ``scale``, which is then halved."""
-        if not self.loss_scale or not self.loss_scale.lower(scale):
+    def lower_scale(self, iteration):
+        """After a step that is not finite, halve the loss scale. Returns whether there was one above 1."""
+        if not self.loss_scale or not self.loss_scale.lower():
             return False
         get_root_logger().info(
             f'iteration {iteration} is skipped: fp16 overflows; the loss scale is {self.scale:g} now'
@@ -114,7 +109,7 @@ class Precision:
         return True
 
     def accept(self):
-        """Take note of a step whose numbers were finite."""
+        """Record a finite step."""
         if self.loss_scale:
             self.loss_scale.accept()
 
@@ -124,7 +119,7 @@ class Precision:
         return {'scale': scale.value, 'good_steps': scale.good_steps} if scale else {}
 
     def load_state_dict(self, state):
-        """Take over what :meth:`state_dict` gave, as far as it is there."""
+        """Restore what :meth:`state_dict` returned, as far as it is there."""
         if self.loss_scale and state:
             self.loss_scale.value, self.loss_scale.good_steps = state['scale'], state['good_steps']
 
@@ -134,7 +129,7 @@ class Precision:
 
 
 def read_amp(train_opt):
-    """``train.amp`` as text; YAML reads ``off`` as false.
+    """``train.amp`` as a string; YAML reads ``off`` as false.
 
     Raises:
         OptionError: it is none of ``off``, ``bf16`` and ``fp16``.

@@ -1,5 +1,6 @@
-"""What one process of a training has for itself: its random numbers, and what its model says in ``own_state``."""
+"""The random generators of one process, seeded, saved and restored, and the files of its part of a checkpoint."""
 
+import hashlib
 import random
 from pathlib import Path
 
@@ -10,8 +11,14 @@ from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.weights.read import read_file
 
 
+def own_generator(device, *seeds):
+    """A random generator on a device, seeded from any values that can be printed."""
+    digest = hashlib.sha256(repr(seeds).encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], 'big') >> 1)
+
+
 def random_states(device):
-    """The states of all random numbers, as a checkpoint can hold them."""
+    """The states of the global random generators, as a checkpoint can hold them."""
     name, keys, *rest = np.random.get_state()
     states = {
         'python': random.getstate(),
@@ -33,13 +40,13 @@ def restore_random_states(states, device):
         torch.cuda.set_rng_state(states['cuda'], device)
 
 
-def rank_file(states, iteration, rank):
-    """Where a process other than the first keeps its part of a checkpoint; ``states`` is the folder of the states."""
-    return Path(states) / f'{iteration}.rank{rank}'
+def rank_file(folder, iteration, rank):
+    """The file of a rank above 0 in a checkpoint; ``folder`` is that of the training states."""
+    return Path(folder) / f'{iteration}.rank{rank}'
 
 
 def plain_numbers(value):
-    """``value``, a number, a text or a mapping of them, with Python's numbers in the place of NumPy's and tensors."""
+    """``value``, a number, a string or a mapping of them, with Python numbers for those of NumPy and torch."""
     if isinstance(value, dict):
         return {key: plain_numbers(item) for key, item in value.items()}
     return value if isinstance(value, (str, int, float)) and type(value) in (str, int, float) else float(value)
@@ -49,7 +56,7 @@ def load_file(path):
     """Read a file of a checkpoint to the CPU, without running code that may be in it.
 
     Raises:
-        OptionError: it is not there, cannot be read, or is damaged.
+        OptionError: it does not exist, cannot be read, or is damaged.
     """
     if not Path(path).is_file():
         raise OptionError(f'there is no {path}')

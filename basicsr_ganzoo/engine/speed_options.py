@@ -17,7 +17,7 @@ KEYS = ('amp', 'channels_last', 'compile', 'accumulate', 'grad_checkpoint')
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """What an option file asks for. Without any of the keys everything stays as it is."""
+    """The values of these keys; the defaults change nothing."""
 
     amp: str = 'off'
     channels_last: bool = False
@@ -27,10 +27,10 @@ class SpeedOptions:
 
     @classmethod
     def of(cls, opt):
-        """The options of a training; a file that only tests has none.
+        """The options of a training; the defaults for a file that only tests.
 
         Raises:
-            OptionError: a value that a key cannot have.
+            OptionError: a value is wrong.
         """
         train_opt = opt.get('train') or {}
         for key in ('channels_last', 'grad_checkpoint'):
@@ -41,17 +41,8 @@ class SpeedOptions:
         flags = {key: train_opt.get(key, False) for key in ('channels_last', 'grad_checkpoint')}
         return cls(amp=read_amp(train_opt), compile=read_compile(train_opt), accumulate=accumulate, **flags)
 
-    @property
-    def changes_networks(self):
-        """Whether networks run otherwise than BasicSR's."""
-        return self.channels_last or self.amp != 'off' or self.compile is not None
-
-    def lay_out(self, net):
-        """Put the weights of ``net`` into the order that ``channels_last`` asks for; its outputs follow them."""
-        return net.to(memory_format=torch.channels_last) if self.channels_last else net
-
     def checkpointed(self, net_g):
-        """Let the blocks of a generator's body be computed anew for the backward pass, if ``grad_checkpoint`` is on.
+        """Recompute the blocks of a generator's body in the backward pass, if ``grad_checkpoint`` is on.
 
         Raises:
             OptionError: the generator has no body of blocks.
@@ -67,7 +58,7 @@ class SpeedOptions:
 
 
 class CheckpointedBody(nn.Sequential):
-    """Blocks of which only the inputs are kept for the backward pass; names, weights and outputs stay the same."""
+    """Blocks that keep only their inputs for the backward pass; names, weights and outputs stay the same."""
 
     def forward(self, x):
         for block in self:
@@ -76,12 +67,12 @@ class CheckpointedBody(nn.Sequential):
 
 
 def has_body(net):
-    """Whether a generator has a body of blocks, one after the other."""
+    """Whether a generator has a body of consecutive blocks."""
     return isinstance(getattr(net, 'body', None), nn.Sequential)
 
 
 class PerceptualNetwork(nn.Module):
-    """The network of a perceptual loss in the precision of the training, and compiled where networks are.
+    """The network of a perceptual loss, in the precision of the training and compiled like the others.
 
     Args:
         net: images to feature maps by name.

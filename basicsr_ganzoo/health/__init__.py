@@ -1,1 +1,1 @@
-"""How the GAN is doing: numbers in the log, and a verdict in words when a rule has held for a while."""
+"""How the GAN is doing: metrics in the log, and a diagnosis in words when a rule has held for a while."""

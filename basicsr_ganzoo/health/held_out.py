@@ -1,21 +1,20 @@
-"""Does D know the training pictures by heart? It is asked about pictures that it has not seen."""
-
-import contextlib
+"""Does D memorise the training images? Its logits of images that it has not seen."""
 
 import torch
 
+from basicsr_ganzoo.engine.snapshot import Snapshot, buffers_of
 from basicsr_ganzoo.health.measures import shares_above
 
 
 class HeldOut:
-    """Lets the discriminators judge the real pictures of a validation, beside those of the last training step.
+    """Compares D's logits of the real images of a validation with those of the last training step.
 
-    Both are compared with the same generated pictures, those of that step, and come in batches and crops of its size,
-    with D in the mode that it trains in: but for having been seen, held-out pictures are in the place of seen ones.
-    Nothing is left behind: buffers (power iterations, batch norm) and random numbers (views) are put back.
+    Both are compared with the same generated images, those of that step, in batches and crops of its size, with D in
+    training mode: except that D has not seen them, held-out images are treated like seen ones. Buffers (power
+    iterations, batch norm) and random generators (views) are restored.
 
     Args:
-        adversaries: whose discriminators are asked.
+        adversaries: whose discriminators are measured.
     """
 
     def __init__(self, adversaries):
@@ -23,12 +22,8 @@ class HeldOut:
         self.real = self.fake = None
         self.waiting, self.shares = [], {}
 
-    def remember(self, real, fake):
-        """The batches (N, C, H, W) of a training step."""
-        self.real, self.fake = real, fake
-
     def take(self, real):
-        """Take in the middle of a validation picture (1, C, H, W), of any device, unless training crops are larger."""
+        """Take in the middle of a validation image (1, C, H, W), on any device, unless training crops are larger."""
         if not self.adversaries or self.real is None or _is_smaller(real, self.real):
             return
         self.waiting.append(_middle(real, self.real.shape[-2:]).to(self.real.device))
@@ -36,24 +31,27 @@ class HeldOut:
             self._judge()
 
     def result(self):
-        """What the validation gave, by adversary's suffix and name; nothing if it had less than two pictures to judge.
+        """The metrics of the validation, by adversary's suffix and name; empty if it had fewer than two images.
 
-        ``auc_train`` and ``auc_held_out`` are the chances that a logit of a seen and of an unseen real picture is above
-        one of a generated picture, and ``auc_error`` is the standard error of their difference.
+        ``auc_train`` and ``auc_held_out`` are the chances that a logit of a seen and of an unseen real image is above
+        one of a generated image, and ``auc_error`` is the standard error of their difference.
         """
         if self.waiting:
             self._judge()
         found = {suffix: _compare(*shares) for suffix, shares in self.shares.items()}
         self.shares = {}
-        return {suffix: numbers for suffix, numbers in found.items() if numbers}
+        return {suffix: metrics for suffix, metrics in found.items() if metrics}
 
     @torch.no_grad()
     def _judge(self):
         unseen, self.waiting = torch.cat(self.waiting), []
+        device = self.real.device
         for adversary in self.adversaries:
-            with _unchanged(adversary.modules, self.real.device):
+            before = Snapshot(buffers_of(*adversary.modules), [adversary.generator] if adversary.generator else [])
+            with torch.random.fork_rng([device] if device.type == 'cuda' else []):
                 seen_pred, fake_pred = adversary.judge(self.real, self.fake)
                 unseen_pred, _ = adversary.judge(unseen, self.fake[: len(unseen)])
+            before.restore()
             _, shares = self.shares.setdefault(adversary.suffix, (shares_above(seen_pred, fake_pred), []))
             shares.append(shares_above(unseen_pred, fake_pred))
 
@@ -67,20 +65,9 @@ def _compare(seen, unseen):
 
 
 def _is_smaller(image, reference):
-    return any(have < want for have, want in zip(image.shape[-2:], reference.shape[-2:], strict=True))
+    return any(side < needed for side, needed in zip(image.shape[-2:], reference.shape[-2:], strict=True))
 
 
 def _middle(image, size):
-    top, left = ((have - want) // 2 for have, want in zip(image.shape[-2:], size, strict=True))
+    top, left = ((side - needed) // 2 for side, needed in zip(image.shape[-2:], size, strict=True))
     return image[..., top : top + size[0], left : left + size[1]].clone()
-
-
-@contextlib.contextmanager
-def _unchanged(modules, device):
-    """Put buffers and torch's random numbers back."""
-    buffers = [buffer for module in modules for buffer in module.buffers()]
-    kept = [buffer.clone() for buffer in buffers]
-    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
-        yield
-    for buffer, value in zip(buffers, kept, strict=True):
-        buffer.copy_(value)

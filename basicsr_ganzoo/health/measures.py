@@ -1,4 +1,4 @@
-"""The numbers of the health report that come from pictures and from weights."""
+"""The metrics of the health report that are computed from images and from weights."""
 
 import torch
 from torch.nn import functional as F
@@ -14,8 +14,8 @@ CHANNELS = 'rgb'
 def colour_drift(sr, gt):
     """How far the mean colour of SR is from GT's, by channel, in 1/255.
 
-    Compared with GT, not with LQ: pairs whose GT was graded otherwise than LQ, and noise that LQ has clipped, are no
-    drift. Both are means over the batch, so that the errors of single pictures cancel out.
+    Compared with GT, not with LQ: a GT with other colours than LQ, and noise clipped in LQ, are no drift. Both are
+    means over the batch, so that the errors of single images cancel out.
 
     Args:
         sr, gt: images (N, C, H, W) in 0 to 1.
@@ -31,7 +31,7 @@ def colour_drift(sr, gt):
 @torch.no_grad()
 def consistency_psnr(sr, lq):
     """PSNR in dB of SR, reduced to LQ's size by antialiased bicubic interpolation, against LQ. 0-dim, at most 100."""
-    device = 'cpu' if sr.device.type == 'mps' else sr.device  # which has no such interpolation
+    device = 'cpu' if sr.device.type == 'mps' else sr.device  # MPS has no such interpolation
     reduced = F.interpolate(sr.float().to(device), size=lq.shape[-2:], mode='bicubic', antialias=True)
     error = (reduced - lq.float().to(device)).square().mean()
     return (-10 * error.clamp_min(1e-10).log10()).to(sr.device)
@@ -50,12 +50,12 @@ def _detail(image):
 
 @torch.no_grad()
 def shares_above(real, fake):
-    """For each real picture, the chance that one of its logits lies above a logit of the fakes: the AUC by picture.
+    """For each real image, the chance that one of its logits lies above a logit of the fakes: the AUC by image.
 
-    Unlike an accuracy it needs no boundary, so that it means the same for every loss. Ties count half.
+    Unlike an accuracy it needs no boundary, so it means the same for every loss. Ties count half.
 
     Args:
-        real, fake: logits (N, ...), or lists of them, one per scale; the numbers of pictures may differ.
+        real, fake: logits (N, ...), or lists of them, one per scale; the numbers of images may differ.
 
     Returns:
         (N,), the mean over the scales.
@@ -70,42 +70,42 @@ def _shares_above(real, fake):
 
 
 class Movement:
-    """How far the weights of a network have moved since the last look, from a sample of them.
+    """How far the weights of a network have moved since the last measurement, from a sample of them.
 
     Args:
         net: the network.
-        sample: weights looked at in each tensor.
+        sample: weights of each tensor that are compared.
     """
 
     def __init__(self, net, sample=16):
         self.parameters = [p for p in net.parameters() if p.requires_grad]
         self.sample = sample
-        self.before = self._look()
+        self.before = self._weights()
 
-    def _look(self):
+    def _weights(self):
         return torch.cat([p.detach().flatten()[: self.sample].float() for p in self.parameters])
 
     def measure(self):
         """The norm of the change over the norm of the weights."""
-        now = self._look()
+        now = self._weights()
         moved = (now - self.before).norm() / self.before.norm().clamp_min(1e-12)
         self.before = now
         return float(moved)
 
-    def go_on_from(self, before):
-        """Take a sample that was ``before``, unless it is of other weights."""
+    def resume(self, before):
+        """Continue from a saved sample, unless it is of other weights."""
         if before is not None and before.shape == self.before.shape:
             self.before = before.to(self.before)
 
 
 class SpectralNorms:
-    """The true largest singular values of the layers that spectral norm is to hold at 1.
+    """The true largest singular values of the layers that spectral norm should keep at 1.
 
-    Spectral norm divides by an estimate, which is too small when its vectors u and v no longer follow the weight.
+    Spectral norm divides by an estimate, which is too small if its vectors u and v no longer follow the weight.
 
     Args:
         net: the network. Its layers with ``torch.nn.utils.spectral_norm``, in the form of a hook or of a
-            parametrization, are those that have it now; what becomes of them later is what this is about.
+            parametrization, are those that have it now, whatever happens to them later.
     """
 
     def __init__(self, net):
@@ -120,7 +120,7 @@ class SpectralNorms:
 
 
 def _norm_of(module):
-    """What spectral norm of ``module`` works with: (weight as a matrix, u, v), or None if it has none."""
+    """(weight as a matrix, u, v) of the spectral norm of ``module``, or None if it has none."""
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, SpectralNorm):
             weight, u, v = (getattr(module, f'{hook.name}{end}') for end in ('_orig', '_u', '_v'))
@@ -134,7 +134,7 @@ def _norm_of(module):
 
 def _singular_value(module):
     norm = _norm_of(module)
-    if norm is None:  # somebody has taken the norm off
+    if norm is None:  # the norm was removed
         return largest_singular_value(module.weight.flatten(1))
     weight, u, v = norm
     estimate = torch.dot(u, weight @ v)
@@ -143,7 +143,7 @@ def _singular_value(module):
 
 @torch.no_grad()
 def largest_singular_value(matrix):
-    """The largest singular value of a 2-dim tensor, from the eigenvalues of its smaller Gram matrix; nan if it has."""
+    """The largest singular value of a 2-dim tensor, from the eigenvalues of its smaller Gram matrix, or nan."""
     matrix = matrix.float()
     gram = (matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix).cpu().double()
     if not torch.isfinite(gram).all():

@@ -1,4 +1,4 @@
-"""The health report: measures each step, looks at the rules now and then, and speaks when one has held for a while."""
+"""The health report: measures each step, evaluates the rules now and then, and warns when one has held for a while."""
 
 import copy
 import math
@@ -11,8 +11,8 @@ from basicsr_ganzoo.health import measures
 from basicsr_ganzoo.health.held_out import HeldOut
 from basicsr_ganzoo.health.rules import holding, sentence, unexplained
 
-#: numbers that are not measured in each step; the log has the last ones in all steps
-SELDOM = ('lr_psnr', 'hf_ratio', 'g_moved', 'd_moved', 'sn_sigma', 'r1')
+#: metrics that are not measured in each step; the log of a step has their last values
+RARE = ('lr_psnr', 'hf_ratio', 'g_moved', 'd_moved', 'sn_sigma', 'r1')
 DEFAULTS = {'freq': 100, 'probe_freq': 1000, 'hold': 1000}
 
 
@@ -20,7 +20,7 @@ def options_of(train_opt):
     """The options that ``train.health_opt`` gives the report, or None if it is false.
 
     Raises:
-        OptionError: it is neither true, false nor a mapping, or has a key that the report does not have.
+        OptionError: it is neither true, false nor a mapping, or has an unknown key.
     """
     options = train_opt.get('health_opt')
     if options is False:
@@ -36,24 +36,24 @@ def options_of(train_opt):
 
 
 class HealthReport:
-    """Watches a model's training. It changes nothing of it: the same weights come out with and without.
+    """Watches a training. It changes nothing: the weights are the same with and without it.
 
-    A look at the rules is at the means of the numbers since the look before; a number that did not come in keeps its
-    last mean, and one that is not finite does not count. A resumed training is watched on, as if it had not stopped.
+    The rules are evaluated on the means of the metrics since the last evaluation; a metric without new values keeps its
+    last mean, and values that are not finite do not count. A resumed training is watched as if it had not stopped.
 
-    Cost, measured on one CPU thread (no GPU was at hand) in steps taken in turn with and without: MSRResNet with 32
-    features against UNetSNDiscriminator with 32, and SRVGGNetCompact 32 against PatchGANDiscriminator 32 with spectral
-    norm, 4 crops of 96 pixels, L1. A step takes 0.4 % and 0.7 % longer (median of 80 pairs; quartiles -1.9 % to 3.1 %
-    and -0.7 % to 2.2 %), one with a look 0 % and 5 %, one with a probe 18 % and 27 %: below 1 % in all with the
-    defaults. FLOPs: none more in a step, 13 % and 16 % in one with a probe, 0.01 % and 0.02 % in all.
+    Cost, measured on one CPU thread in steps taken alternately with and without the report: MSRResNet with 32 features
+    against UNetSNDiscriminator with 32, and SRVGGNetCompact 32 against PatchGANDiscriminator 32 with spectral norm, 4
+    crops of 96 pixels, L1. A step takes 0.4 % and 0.7 % longer (median of 80 pairs; quartiles -1.9 % to 3.1 % and
+    -0.7 % to 2.2 %), one with an evaluation 0 % and 5 %, one that measures R1 18 % and 27 %: below 1 % in all with the
+    defaults. FLOPs: no more in a step, 13 % and 16 % more in one that measures R1, 0.01 % and 0.02 % in all.
 
     Args:
-        adversaries: what the model trains against.
+        adversaries: the adversaries of the training.
         net_g: the generator.
-        freq: iterations between two looks at the rules, at the pictures and at whether the networks move.
+        freq: iterations between two evaluations of the rules, of the images and of the movement of the weights.
         probe_freq: iterations between two measurements of R1 and of the spectral norms, which cost more.
-        hold: iterations for which a rule has to hold before it is told; it is told once, until it stops to hold. One
-            that another rule explains waits for that to end.
+        hold: iterations for which a rule must hold before it is reported. It is reported once, until it no longer
+            holds. One that another rule explains waits until that one no longer holds.
         begins: iterations after which it begins, those in which D learns alone.
     """
 
@@ -67,147 +67,153 @@ class HealthReport:
             self.movements[f'd_moved{a.suffix}'] = (f'grad_net_d{a.suffix}', measures.Movement(a.net_d))
         self.norms = {a.suffix: measures.SpectralNorms(a.bare) for a in adversaries}
         self.held_out = HeldOut(adversaries)
-        self.window, self.numbers, self.layers = {}, {}, {}
-        self.last_look, self.since, self.told = None, {}, set()
+        self.window, self.metrics, self.layers = {}, {}, {}
+        self.last_evaluation, self.since, self.reported = None, {}, set()
 
     @classmethod
-    def of(cls, model):
-        """The report that ``train.health_opt`` asks for, or None if that is false.
+    def of(cls, train_opt, adversaries, net_g):
+        """The report that ``train.health_opt`` requests, or None if that is false.
 
         Raises:
-            OptionError: a key that the report does not have, or a value that is no whole number.
+            OptionError: a key is unknown, or a value is no whole number.
         """
-        options = options_of(model.opt['train'])
+        options = options_of(train_opt)
         if options is None:
             return None
-        begins = model.net_d_init_iters if model.adversaries else 0
+        begins = train_opt.get('net_d_init_iters', 0) if adversaries else 0
         try:
-            return cls(list(model.adversaries.values()), model.net_g, **options, begins=begins)
+            return cls(adversaries, net_g, **options, begins=begins)
         except ValueError as error:
             raise OptionError(error) from error
 
     # ---------------------------------------------------------------- resuming
 
     def state_dict(self):
-        """What a resume needs: numbers, texts and lists of them, and a sample of the weights at the last look."""
+        """What a resume needs: numbers, strings and lists of them, and a sample of the weights."""
         return {
-            **{name: getattr(self, name) for name in ('window', 'numbers', 'layers', 'last_look')},
+            'window': self.window,
+            'numbers': self.metrics,
+            'layers': self.layers,
+            'last_look': self.last_evaluation,
             'since': [[*key, iteration] for key, iteration in self.since.items()],
-            'told': [list(key) for key in sorted(self.told)],
+            'told': [list(key) for key in sorted(self.reported)],
             'weights': {name: movement.before.cpu() for name, (_, movement) in self.movements.items()},
         }
 
     def load_state_dict(self, state):
-        """Watch on from what :meth:`state_dict` gave; anew where there is nothing."""
+        """Continue from what :meth:`state_dict` returned; an empty state changes nothing."""
         if not state:
             return
-        for name in ('window', 'numbers', 'layers', 'last_look'):
-            setattr(self, name, copy.deepcopy(state[name]))
+        self.window, self.metrics, self.layers = (copy.deepcopy(state[key]) for key in ('window', 'numbers', 'layers'))
+        self.last_evaluation = state['last_look']
         self.since = {tuple(key): iteration for *key, iteration in state['since']}
-        self.told = {tuple(key) for key in state['told']}
+        self.reported = {tuple(key) for key in state['told']}
         for name, (_, movement) in self.movements.items():
-            movement.go_on_from(state['weights'].get(name))
+            movement.resume(state['weights'].get(name))
 
     # ---------------------------------------------------------------- measuring
 
-    def probes(self, iteration):
-        """Whether this is an iteration in which R1 and the spectral norms are measured."""
+    def measures_r1(self, iteration):
+        """Whether R1 and the spectral norms are measured in this iteration."""
         return iteration % self.probe_freq == 0
 
-    def measure(self, sr, lq, gt, iteration):
-        """Numbers of a step's pictures and, now and then, of the spectral norms: 0-dim tensors by name.
+    def measure(self, sr, batch, iteration):
+        """Metrics of a step's images and, now and then, of the spectral norms: 0-dim tensors by name.
 
         Args:
-            sr, lq, gt: images (N, C, H, W); gt is what the pixel loss compares with.
+            sr: the output of the generator, (N, C, H, W).
+            batch: the :class:`~basicsr_ganzoo.engine.step.Batch` of the step.
         """
-        numbers = measures.colour_drift(sr, gt)
+        self.held_out.real, self.held_out.fake = batch.gt_gan, sr
+        metrics = measures.colour_drift(sr, batch.gt_pix)
         if iteration % self.freq == 0:
-            numbers['lr_psnr'] = measures.consistency_psnr(sr, lq)
-            numbers['hf_ratio'] = measures.high_frequency_ratio(sr, gt)
-        for suffix, norms in self.norms.items() if self.probes(iteration) else ():
+            metrics['lr_psnr'] = measures.consistency_psnr(sr, batch.lq)
+            metrics['hf_ratio'] = measures.high_frequency_ratio(sr, batch.gt_pix)
+        for suffix, norms in self.norms.items() if self.measures_r1(iteration) else ():
             if norms.layers:
                 self.layers[suffix], value = norms.largest()
-                numbers[f'sn_sigma{suffix}'] = sr.new_tensor(value)
-        return numbers
+                metrics[f'sn_sigma{suffix}'] = sr.new_tensor(value)
+        return metrics
 
     def end_of_validation(self, data_set, iteration, tb_logger=None):
-        """Take in and log what the discriminators said of the validation's pictures."""
-        for suffix, numbers in self.held_out.result().items():
-            self.numbers.update((f'{name}{suffix}', value) for name, value in numbers.items())
+        """Take in and log the discriminators' logits of the validation's images."""
+        for suffix, metrics in self.held_out.result().items():
+            self.metrics.update((f'{name}{suffix}', value) for name, value in metrics.items())
             get_root_logger().info(
-                f'Validation {data_set}: D{_in_brackets(suffix)} puts {numbers["auc_held_out"]:.0%} of these pictures '
-                f'above generated ones, and {numbers["auc_train"]:.0%} of those in training'
+                f'Validation {data_set}: D{_in_brackets(suffix)} puts {metrics["auc_held_out"]:.0%} of these pictures '
+                f'above generated ones, and {metrics["auc_train"]:.0%} of those in training'
             )
-            for name, value in numbers.items() if tb_logger else ():
+            for name, value in metrics.items() if tb_logger else ():
                 tb_logger.add_scalar(f'metrics/{data_set}/{name}{suffix}', value, iteration)
 
-    # ---------------------------------------------------------------- judging
+    # ---------------------------------------------------------------- rules
 
-    def observe(self, numbers, iteration):
-        """Take in the numbers of a step, floats by name, after its update, and look at the rules if it is time.
+    def observe(self, metrics, iteration):
+        """Take in the metrics of a step, floats by name, after its update, and evaluate the rules if it is time.
 
         Returns:
-            The numbers that are measured seldom, as they were measured last.
+            The last values of metrics that are measured rarely.
         """
         if iteration <= self.begins:
             return {}
-        if self.last_look is None:
-            self.last_look = iteration - 1
-        for name, value in numbers.items():
+        if self.last_evaluation is None:
+            self.last_evaluation = iteration - 1
+        for name, value in metrics.items():
             if math.isfinite(value):
                 self.window.setdefault(name, []).append(value)
         if iteration % self.freq == 0:
-            self._look(iteration)
-        seldom = (f'{name}{a.suffix}' for name in SELDOM for a in (_Nobody, *self.adversaries))
-        return {name: self.numbers[name] for name in seldom if name in self.numbers and name not in numbers}
+            self._evaluate(iteration)
+        rare = [f'{name}{a.suffix}' for name in RARE for a in (_Generator, *self.adversaries)]
+        return {name: self.metrics[name] for name in rare if name in self.metrics and name not in metrics}
 
-    def _look(self, iteration):
+    def _evaluate(self, iteration):
         for name, (gradient, movement) in self.movements.items():
             moved = movement.measure()
-            if gradient in self.window:  # otherwise it was not its turn
+            if gradient in self.window:  # otherwise the network was not to be updated
                 self.window[name] = [moved]
         for name, values in self.window.items():
-            self.numbers[name] = sum(values) / len(values)
-            if name.startswith('r1') and iteration > self.begins + self.hold:  # a fresh D is flat
-                self.numbers.setdefault(f'first_{name}', self.numbers[name])
-        self._judge(iteration)
-        self.window, self.last_look = {}, iteration
+            self.metrics[name] = sum(values) / len(values)
+            if name.startswith('r1') and iteration > self.begins + self.hold:  # an untrained D is flat
+                self.metrics.setdefault(f'first_{name}', self.metrics[name])
+        self._report(iteration)
+        self.window, self.last_evaluation = {}, iteration
 
-    def _judge(self, iteration):
-        found, to_tell = {}, {}
-        for adversary in self.adversaries or (_Nobody,):
-            numbers = self._numbers_of(adversary.suffix)
-            rules = holding(numbers)
+    def _report(self, iteration):
+        """Warn of the rules that have held for long enough, once each."""
+        found, reportable = {}, {}
+        for adversary in self.adversaries or (_Generator,):
+            metrics = self._metrics_of(adversary.suffix)
+            rules = holding(metrics)
             for rule in rules:
-                owner = adversary if rule.of == 'discriminator' else _Nobody
-                found[owner.suffix, rule.name] = rule, owner, numbers
-                to_tell[owner.suffix, rule.name] = rule in unexplained(rules)
-        self.since = {key: self.since.get(key, self.last_look) for key in found}
-        self.told &= set(found)
-        for key, what in found.items():
-            if to_tell[key] and key not in self.told and iteration - self.since[key] >= self.hold:
-                self.told.add(key)
-                self._tell(*what, iteration - self.since[key])
+                owner = adversary if rule.of == 'discriminator' else _Generator
+                found[owner.suffix, rule.name] = rule, owner, metrics
+                reportable[owner.suffix, rule.name] = rule in unexplained(rules)
+        self.since = {key: self.since.get(key, self.last_evaluation) for key in found}
+        self.reported &= set(found)
+        for key, diagnosis in found.items():
+            if reportable[key] and key not in self.reported and iteration - self.since[key] >= self.hold:
+                self.reported.add(key)
+                self._warn(*diagnosis, iteration - self.since[key])
 
     @property
     def status(self):
-        """``healthy``, or the newest of the warnings that hold, in two or three words; empty before the first look."""
-        if not self.told:
-            return 'healthy' if self.numbers else ''
-        suffix, name = max(sorted(self.told), key=self.since.get)  # of several the first by name, not by chance
+        """``healthy``, or the newest of the warnings that hold, in two or three words; empty before the first rules."""
+        if not self.reported:
+            return 'healthy' if self.metrics else ''
+        suffix, name = max(sorted(self.reported), key=self.since.get)  # sorted, so that ties do not depend on hashes
         return f'{name}{_in_brackets(suffix)}'
 
-    def _tell(self, rule, owner, numbers, iterations):
-        told = sentence(rule, numbers, iterations, owner.block)
-        get_root_logger().warning(f'health{_in_brackets(owner.suffix)}: {told}')
+    def _warn(self, rule, owner, metrics, iterations):
+        text = sentence(rule, metrics, iterations, owner.block)
+        get_root_logger().warning(f'health{_in_brackets(owner.suffix)}: {text}')
 
-    def _numbers_of(self, suffix):
-        own = {name.removesuffix(suffix): value for name, value in self.numbers.items() if name.endswith(suffix)}
-        return {**self.numbers, **own, 'sn_layer': self.layers.get(suffix)}
+    def _metrics_of(self, suffix):
+        own = {name.removesuffix(suffix): value for name, value in self.metrics.items() if name.endswith(suffix)}
+        return {**self.metrics, **own, 'sn_layer': self.layers.get(suffix)}
 
 
-class _Nobody:
-    """In the place of an adversary, for what is said of the generator."""
+class _Generator:
+    """Stands for an adversary where a rule is about the generator."""
 
     suffix, block = '', 'train.'
 

@@ -1,4 +1,4 @@
-"""The rules of the health report, in one table: when, what to say, which option to turn, and where it is from."""
+"""The rules of the health report in one table: condition, diagnosis, the option to change, and the source."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """A verdict and its condition.
+    """A diagnosis and its condition.
 
-    ``holds`` says of numbers by name whether the condition is met; where one is missing, it is not. ``verdict`` says
-    what is wrong and ``way_out`` what to turn; ``{name}`` in them stands for a number, ``{block}`` and ``{network_d}``
-    for where the option file has the adversary's keys. ``with_target`` is the way out where GANWeightTargetRho is set.
-    ``unless`` names rules that explain this one. A rule ``of`` the generator is told once for all adversaries.
+    ``holds`` returns whether metrics by name meet the condition; a missing metric does not. ``verdict`` says what is
+    wrong and ``way_out`` what to change; ``{name}`` in them is a metric, ``{block}`` and ``{network_d}`` are where the
+    option file has the adversary's keys. ``with_target`` is the way out if GANWeightTargetRho is set. ``unless`` names
+    rules that explain this one. A rule ``of`` the generator is reported once for all adversaries.
     """
 
     name: str
@@ -32,7 +32,7 @@ RULES = (
         'generator frozen',
         lambda n: n['g_moved'] <= 1e-9,
         'the generator does not learn: its weights have not moved',
-        'raise train.optim_g.lr, or look at train.scheduler',
+        'raise train.optim_g.lr, or check train.scheduler',
         HEURISTIC,
         of='generator',
     ),
@@ -40,14 +40,14 @@ RULES = (
         'discriminator frozen',
         lambda n: n['d_moved'] <= 1e-9,
         'the discriminator does not learn: its weights have not moved',
-        'raise {block}optim_d.lr, or look at train.scheduler and {block}net_d_weight_clip',
+        'raise {block}optim_d.lr, or check train.scheduler and {block}net_d_weight_clip',
         HEURISTIC,
     ),
     Rule(
-        'discriminator sits out',
+        'discriminator skipped',
         lambda n: n['dlearns'] < 0.01,
-        'the discriminator sits out, for the generator does not catch up: it judges {acc_d_real:.0%} of real and '
-        '{acc_d_fake:.0%} of fake rightly',
+        'the discriminator skips its updates, because the generator does not catch up: it judges {acc_d_real:.0%} of '
+        'real and {acc_d_fake:.0%} of fake correctly',
         'raise {block}gan_opt.loss_weight, lower {block}optim_d.lr, or raise {block}net_d_skip_accuracy',
         HEURISTIC,
         unless=('generator frozen', 'GAN without effect'),
@@ -55,11 +55,11 @@ RULES = (
     Rule(
         'discriminator wins',
         lambda n: min(n['acc_d_real'], n['acc_d_fake']) > 0.98 and n.get('rho', 1) >= 1e-3,
-        'the discriminator wins: it judges {acc_d_real:.0%} of real and {acc_d_fake:.0%} of fake rightly, so that the '
+        'the discriminator wins: it judges {acc_d_real:.0%} of real and {acc_d_fake:.0%} of fake correctly, so the '
         'generator learns little from it',
         'lower {block}optim_d.lr, add R1Regularizer to {block}d_reg_opt, or set {block}net_d_skip_accuracy: 0.9',
         'heuristic; D loss below 1e-2 in J.-Y. Zhu, pix2pix issue 1334',
-        unless=('generator frozen', 'discriminator frozen', 'discriminator sits out', 'spectral norm off'),
+        unless=('generator frozen', 'discriminator frozen', 'discriminator skipped', 'spectral norm off'),
     ),
     Rule(
         'discriminator at chance',
@@ -92,7 +92,7 @@ RULES = (
         'GAN weight at its bound',
         lambda n: n['w_gan_of_most'] > 0.99,
         'the GAN weight is at its upper bound: the discriminator gives the generator next to no gradient',
-        'see why in acc_d_real and acc_d_fake; raising {block}gan_weight_opt.max would hide it',
+        'acc_d_real and acc_d_fake show why; raising {block}gan_weight_opt.max would hide it',
         HEURISTIC,
         unless=NO_GRADIENT,
     ),
@@ -109,14 +109,14 @@ RULES = (
         'spectral norm off',
         lambda n: n['sn_sigma'] > 1.5,
         'spectral norm does not hold: {sn_layer} of the discriminator has the norm {sn_sigma:.2f} instead of 1',
-        'keep the discriminator in train() and its spectral norm on; start again from a checkpoint where it held',
+        'keep the discriminator in train() and its spectral norm on; restart from a checkpoint where it held',
         'the norm is 1 by definition (arXiv:1802.05957); 1.5 is a heuristic',
     ),
     Rule(
         'logits explode',
         lambda n: n['max_logit'] > 1e3,
         'the logits explode: the largest is {max_logit:.0f}',
-        'take a discriminator with spectral norm, add R1Regularizer to {block}d_reg_opt, or lower {block}optim_d.lr',
+        'use a discriminator with spectral norm, add R1Regularizer to {block}d_reg_opt, or lower {block}optim_d.lr',
         HEURISTIC,
         unless=('spectral norm off',),
     ),
@@ -139,17 +139,17 @@ RULES = (
     Rule(
         'discriminator overfits',
         lambda n: n['auc_train'] - n['auc_held_out'] > max(0.15, 2 * n['auc_error']),
-        'the discriminator knows your pictures by heart: it puts {auc_train:.0%} of what it sees in training above '
-        'generated pictures, and {auc_held_out:.0%} of what it has not seen',
-        'add DiffAugmentView to {block}views or LeCamRegularizer to {block}d_reg_opt, or take more pictures',
-        'heuristic; two standard errors, so that few validation pictures raise no alarm',
+        'the discriminator has memorised your images: it puts {auc_train:.0%} of those it sees in training above '
+        'generated ones, and {auc_held_out:.0%} of those it has not seen',
+        'add DiffAugmentView to {block}views or LeCamRegularizer to {block}d_reg_opt, or use more images',
+        'heuristic; two standard errors, so that few validation images raise no alarm',
     ),
 )
 
 
-def holding(numbers):
-    """The rules that hold for ``numbers``."""
-    return [rule for rule in RULES if _holds(rule, numbers)]
+def holding(metrics):
+    """The rules that hold for metrics by name."""
+    return [rule for rule in RULES if _holds(rule, metrics)]
 
 
 def unexplained(rules):
@@ -158,23 +158,23 @@ def unexplained(rules):
     return [rule for rule in rules if not names.intersection(rule.unless)]
 
 
-def _holds(rule, numbers):
+def _holds(rule, metrics):
     try:
-        return bool(rule.holds(numbers))
+        return bool(rule.holds(metrics))
     except KeyError:
         return False
 
 
-def drifts(numbers):
+def drifts(metrics):
     """The colour drift by channel, in 1/255."""
-    return {name.removeprefix('drift_'): value for name, value in numbers.items() if name.startswith('drift_')}
+    return {name.removeprefix('drift_'): value for name, value in metrics.items() if name.startswith('drift_')}
 
 
-def sentence(rule, numbers, iterations, block='train.'):
-    """What the log says of a rule that has held for so many iterations; ``block`` is the adversary's, with a dot."""
+def sentence(rule, metrics, iterations, block='train.'):
+    """The warning of a rule that has held for so many iterations; ``block`` is the adversary's, with a dot."""
     places = {'block': block, 'network_d': f'{block.removeprefix("train.")}network_d'}
-    drift = ', '.join(f'{name} {value:+.1f}' for name, value in drifts(numbers).items())
-    follows_target = 'w_gan_of_most' in numbers and rule.with_target
+    drift = ', '.join(f'{name} {value:+.1f}' for name, value in drifts(metrics).items())
+    follows_target = 'w_gan_of_most' in metrics and rule.with_target
     texts = (rule.verdict, rule.with_target if follows_target else rule.way_out)
-    verdict, way_out = (text.format(**numbers, **places, drift=drift) for text in texts)
+    verdict, way_out = (text.format(**metrics, **places, drift=drift) for text in texts)
     return f'{verdict} ({iterations:,} iterations); {way_out}'

@@ -188,7 +188,7 @@ def is_gan_loss(entry):
     cls = entry if inspect.isclass(entry) else type(entry)
     if inspect.isfunction(entry) or hasattr(cls, 'd_loss'):
         return True
-    return 'target_is_real' in inspect.signature(cls.forward).parameters
+    return hasattr(cls, 'forward') and 'target_is_real' in inspect.signature(cls.forward).parameters
 
 
 @register(LOSS_REGISTRY)

@@ -18,11 +18,14 @@ class _MeanOverRanks(torch.autograd.Function):
         return _MeanOverRanks.apply(gradient)
 
 
+def mean_over_ranks(x):
+    """The mean of a tensor over all ranks of a distributed training, differentiable; without ranks ``x`` itself."""
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return _MeanOverRanks.apply(x) if several else x
+
+
 def _mean(x, dims, detach):
-    mean = (x.detach() if detach else x).mean(dim=dims, keepdim=True)
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        mean = _MeanOverRanks.apply(mean)
-    return mean
+    return mean_over_ranks((x.detach() if detach else x).mean(dim=dims, keepdim=True))
 
 
 def plain(real, fake, detach_mean=False):

@@ -1,4 +1,4 @@
-"""Real-ESRGAN's training: low-quality pictures made on the fly, and targets that may be sharpened."""
+"""Real-ESRGAN's training: LQ images degraded on the fly, and targets that may be sharpened."""
 
 import torch
 from basicsr.data.transforms import paired_random_crop
@@ -9,19 +9,20 @@ from basicsr_ganzoo.degradations.kernels import check_same_preset
 from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool
 from basicsr_ganzoo.degradations.presets import check_spelling
 from basicsr_ganzoo.degradations.second_order import SecondOrderDegradation
+from basicsr_ganzoo.engine.step import Batch
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.ganzoo_model import GANZooModel
 from basicsr_ganzoo.registry import register
 
-LEAST_GT_SIZE = 26  # sharpening reflects the picture by its radius of 25 pixels
+LEAST_GT_SIZE = 26  # sharpening pads the image by reflection of 25 pixels
 OTHER_KEYS = ('gt_size', 'high_order_degradation', 'queue_size')
 
 
 class DegradingModel(GANZooModel):
     """A GANZooModel that makes lq from gt while it trains, unless ``high_order_degradation`` is false.
 
-    Sub-classes name their switches with the defaults in ``switches``, and say in ``_source_and_target`` what becomes lq
-    and what stays gt. Validation and testing take the pairs of the data set as they are.
+    A subclass has the names and defaults of its switches in ``switches``, and ``_source_and_target`` returns what is
+    degraded to lq and what is used as gt. Validation and testing use the pairs of the data set as they are.
     """
 
     switches = {}
@@ -46,7 +47,7 @@ class DegradingModel(GANZooModel):
 
     @torch.no_grad()
     def feed_data(self, data):
-        """Take a batch of the data set: gt with kernels, or in paired mode and out of training lq with gt."""
+        """Take a batch of the data set: gt with kernels, or, in paired mode and outside training, lq with gt."""
         if not self.is_train:
             super().feed_data(data)
         elif self.high_order_degradation:
@@ -67,11 +68,13 @@ class DegradingModel(GANZooModel):
         self.lq, self.gt = self.pool(lq, gt)
 
     def own_state(self):
-        """The pool of training pairs."""
-        return {'pool': self.pool.state_dict()} if self.high_order_degradation else {}
+        """Also the pool of training pairs."""
+        pool = {'pool': self.pool.state_dict()} if self.high_order_degradation else {}
+        return {**super().own_state(), **pool}
 
     def load_own_state(self, state):
-        """Fill the pool with the pairs of a checkpoint, unless that had none."""
+        """Also fill the pool with the pairs of a checkpoint, if it has some."""
+        super().load_own_state(state)
         if self.high_order_degradation and 'pool' in state:
             self.pool.load_state_dict(state['pool'], strict=False)
 
@@ -106,44 +109,40 @@ def _check_batch(data, key, way_out):
 
 @register(MODEL_REGISTRY)
 class RealESRGANZooModel(DegradingModel):
-    """Real-ESRGAN: a GAN trained on pictures that are degraded on the fly (arXiv:2107.10833).
+    """Real-ESRGAN: a GAN trained on images that are degraded on the fly (arXiv:2107.10833).
 
-    Takes the option files of BasicSR's RealESRGANModel. ``degradation: mild``, ``medium`` or ``real`` stands for all
-    numbers of the degradation; those that the file gives too win. ``high_order_degradation: false`` trains on pairs.
-    The switches ``l1_gt_usm`` (default true), ``percep_gt_usm`` (true) and ``gan_gt_usm`` (false) say which losses
-    compare with a sharpened gt; lq is made from the sharpened gt in any case, and LDL compares with the plain gt.
+    Takes the option files of BasicSR's RealESRGANModel. ``degradation: mild``, ``medium`` or ``real`` sets all
+    parameters of the degradation; the file may override single ones. ``high_order_degradation: false`` trains on pairs.
+    The switches ``l1_gt_usm`` (default true), ``percep_gt_usm`` (true) and ``gan_gt_usm`` (false) select the losses
+    that compare with a sharpened gt; lq is always made from the sharpened gt, and LDL compares with the plain gt.
 
-    Differs from BasicSR: runs on any device; any batch size goes with any ``queue_size``; everything in which
-    :class:`GANZooModel` differs from SRGANModel. A checkpoint holds the pool, and training goes on with it.
+    Differs from BasicSR: runs on any device; any batch size works with any ``queue_size``; everything in which
+    :class:`GANZooModel` differs from SRGANModel. A checkpoint includes the pool of training pairs.
     """
 
+    #: in the order of the targets of a :class:`Batch`
     switches = {'l1_gt_usm': True, 'percep_gt_usm': True, 'gan_gt_usm': False}
 
-    gt_pix = property(lambda self: self._gt('l1_gt_usm'))
-    gt_percep = property(lambda self: self._gt('percep_gt_usm'))
-    gt_gan = property(lambda self: self._gt('gan_gt_usm'))
+    @torch.no_grad()
+    def batch(self):
+        sharp = self.usm_sharpener(self.gt) if any(self.switch.values()) else self.gt
+        return Batch(self.lq, self.gt, *(sharp if self.switch[key] else self.gt for key in self.switches))
 
-    def feed_data(self, data):
-        super().feed_data(data)
-        if self.is_train and any(self.switch.values()):
-            self.gt_usm = self.usm_sharpener(self.gt)
+    @torch.no_grad()
+    def gan_target(self, gt):
+        return self.usm_sharpener(gt.to(self.device)) if self.switch['gan_gt_usm'] else gt
 
     def _source_and_target(self, gt):
         return self.usm_sharpener(gt), gt
-
-    def _gt(self, switch):
-        if not self.switch[switch]:
-            return self.gt
-        return self.gt_usm if self.is_train else self.usm_sharpener(self.gt.to(self.device))
 
 
 @register(MODEL_REGISTRY)
 class RealESRNetZooModel(DegradingModel):
     """Real-ESRNet, the PSNR stage of Real-ESRGAN: pixel loss, degradation on the fly, no GAN (arXiv:2107.10833).
 
-    Takes the option files of BasicSR's RealESRNetModel, and the keys of the degradation that RealESRGANZooModel takes.
-    ``gt_usm`` (default true) sharpens gt, both as the target and before the degradation; pairs, with
-    ``high_order_degradation: false``, stay as they are, as in BasicSR.
+    Takes the option files of BasicSR's RealESRNetModel, and the degradation keys of RealESRGANZooModel. ``gt_usm``
+    (default true) sharpens gt, both as the target and before the degradation; pairs, with
+    ``high_order_degradation: false``, are not changed, as in BasicSR.
     """
 
     switches = {'gt_usm': True}

@@ -1,4 +1,4 @@
-"""The validation of BasicSR's SRModel, which needs less memory, and takes data sets with gt and without."""
+"""The validation of BasicSR's SRModel in less memory, for data sets with gt and without."""
 
 import inspect
 import math
@@ -20,23 +20,23 @@ from basicsr_ganzoo.validation.previews import Previews
 
 
 class ValidatingModel(SRModel):
-    """An SRModel whose validation goes in tiles (``val.tile``, in pixels of LQ) and leaves gt on the CPU.
+    """An SRModel that validates in tiles (``val.tile``, in pixels of LQ) and leaves gt on the CPU.
 
     Metrics that compare with gt are left out for a data set that has none. While training, ``val.preview`` and
-    ``val.keep_best`` ask for :class:`.previews.Previews` and a :class:`.best.BestCheckpoint`. ``health`` is a health
+    ``val.keep_best`` request :class:`.previews.Previews` and a :class:`.best.BestCheckpoint`. ``health`` is a health
     report or None.
     """
 
     health = previews = keeper = None
 
     def init_validation(self):
-        """Read what ``val`` says of training; the networks have the weights that training begins with.
+        """Prepare the validation of a training; the networks have the weights with which it begins.
 
         Raises:
             OptionError: a value is wrong.
         """
-        self.previews = Previews.of(self)
-        self.keeper = BestCheckpoint.of(self)
+        self.previews = Previews.of(self.opt, self.validated_net(), self.in_tiles)
+        self.keeper = BestCheckpoint.of(self.opt)
 
     @property
     def best(self):
@@ -45,20 +45,26 @@ class ValidatingModel(SRModel):
 
     def validated_net(self):
         """The generator that is validated: the averaged one, if there is one, not wrapped for several GPUs."""
-        return self.get_bare_model(getattr(self, 'net_g_ema', self.net_g))
+        return self.generators()['params_ema' if hasattr(self, 'net_g_ema') else 'params']
+
+    def generators(self):
+        """The generator and its average, not wrapped for several GPUs, by their keys in a checkpoint."""
+        average = {'params_ema': self.net_g_ema} if hasattr(self, 'net_g_ema') else {}
+        return {'params': self.get_bare_model(self.net_g), **average}
 
     def test(self):
-        """Run the generator on ``lq``, and while training show gt to the health report.
+        """Run the generator on ``lq``, and while training let the health report see gt.
 
         Raises:
-            OptionError: the memory of the GPU does not suffice, or ``val.tile`` is no whole number.
+            OptionError: there is too little GPU memory, or ``val.tile`` is no whole number.
         """
         self.output = self.in_tiles(self.validated_net(), self.lq)
         if self.health and hasattr(self, 'gt') and self.gt.shape == self.output.shape:
-            self.health.held_out.take(self.gt_gan)
+            self.health.held_out.take(self.gan_target(self.gt))
 
     def in_tiles(self, net, image):
-        """What ``net``, in evaluation mode, makes of an image (N, C, H, W), in tiles as ``val.tile`` says."""
+        """The output of ``net``, in evaluation mode, for an image (N, C, H, W), in tiles as ``val.tile`` says."""
+        image = image.to(self.device)
         tile = (self.opt.get('val') or {}).get('tile') or 0
         check_whole_number('val.tile', 'the side of a tile, in pixels of LQ,', tile, 0)
         was_training = net.training
@@ -69,38 +75,38 @@ class ValidatingModel(SRModel):
             size = 'x'.join(map(str, image.shape[-2:]))
             smaller = min(tile or 512, *image.shape[-2:]) // 2
             raise OptionError(
-                f'the memory of the GPU does not suffice for a validation picture of {size} pixels'
+                f'there is too little GPU memory for a validation picture of {size} pixels'
                 f'{f" in tiles of {tile}" if tile else ""}; set val.tile: {smaller}'
             ) from error
         finally:
             net.train(was_training)
 
     def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
-        """Run over a data set: pictures, metrics and the log as BasicSR has them.
+        """Validate on a data set, with images, metrics and log as in BasicSR.
 
         Raises:
             OptionError: a metric is not registered, or as :meth:`test`.
         """
         data_set = dataloader.dataset.opt['name']
-        self._forget_pictures()  # those of the training step
+        self._free_images()  # those of the training step
         scores = {}
         for index, data in enumerate(tqdm(dataloader, unit='image', disable=not self.opt['val'].get('pbar', False))):
             name = Path(data['lq_path'][0]).stem
             visuals = self._run_on(data)
             images = {key: tensor2img([visuals[key]]) for key in ('result', 'gt') if key in visuals}
             if save_img:
-                imwrite(images['result'], str(self._picture_path(data_set, name, current_iter)))
+                imwrite(images['result'], str(self._image_path(data_set, name, current_iter)))
             for metric, value in self._measure(images).items():
                 scores.setdefault(metric, []).append(value)
             if self.previews and index < self.previews.count:
-                self.previews.take(self, data_set, f'{index:03d}_{name}', visuals, current_iter, tb_logger)
+                self.previews.write(data_set, f'{index:03d}_{name}', visuals, current_iter, tb_logger)
         if self.device.type == 'cuda':
-            torch.cuda.empty_cache()  # of sizes that training does not have
-        self._tell(data_set, scores, current_iter, tb_logger)
+            torch.cuda.empty_cache()  # blocks of sizes that training does not use
+        self._report(data_set, scores, current_iter, tb_logger)
         if self.health:
             self.health.end_of_validation(data_set, current_iter, tb_logger)
         if self.keeper:
-            self.keeper.take(self, data_set, self.metric_results, current_iter)
+            self.keeper.update(self.generators(), data_set, self.metric_results, current_iter)
 
     def _run_on(self, data):
         self.feed_data({key: value for key, value in data.items() if key != 'gt'})
@@ -108,11 +114,11 @@ class ValidatingModel(SRModel):
             self.gt = data['gt']  # stays on the CPU, where metrics are computed
         self.test()
         visuals = self.get_current_visuals()
-        self._forget_pictures()
+        self._free_images()
         return visuals
 
-    def _forget_pictures(self):
-        for name in ('lq', 'gt', 'gt_usm', 'output'):
+    def _free_images(self):
+        for name in ('lq', 'gt', 'output'):
             vars(self).pop(name, None)
 
     def _measure(self, images):
@@ -123,15 +129,15 @@ class ValidatingModel(SRModel):
     def _metrics(self):
         return self.opt['val'].get('metrics') or {}
 
-    def _picture_path(self, data_set, name, current_iter):
+    def _image_path(self, data_set, name, current_iter):
         folder = Path(self.opt['path']['visualization'])
         if self.opt['is_train']:
             return folder / name / f'{name}_{current_iter}.png'
         return folder / data_set / f'{name}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
-    def _tell(self, data_set, scores, current_iter, tb_logger):
+    def _report(self, data_set, scores, current_iter, tb_logger):
         self.metric_results = {name: sum(values) / len(values) for name, values in scores.items()}
-        _warn_of_none(data_set, scores)
+        _warn_of_missing_values(data_set, scores)
         missing = [name for name in self._metrics() if name not in scores]
         if missing:
             get_root_logger().info(f'Validation {data_set}: without gt there is no {", ".join(missing)}')
@@ -143,22 +149,22 @@ class ValidatingModel(SRModel):
 
 
 def _value(pair, block):
-    """The value of a metric; nan where it has none, such as NIQE of a flat picture, which a young generator makes."""
+    """The value of a metric; nan where it has none, such as NIQE of a flat image from an untrained generator."""
     try:
         return calculate_metric(pair, block)
     except np.linalg.LinAlgError:
         return math.nan
 
 
-def _warn_of_none(data_set, scores):
+def _warn_of_missing_values(data_set, scores):
     for name, values in scores.items():
         none = sum(map(math.isnan, values))
         if none:
-            told = f'{name} has no value for {none} of {len(values)} pictures, which are too flat or too small for it'
-            get_root_logger().warning(f'Validation {data_set}: {told}')
+            reason = f'{none} of {len(values)} pictures, which are too flat or too small for it'
+            get_root_logger().warning(f'Validation {data_set}: {name} has no value for {reason}')
 
 
 def _needs_gt(block):
-    """Whether a metric cannot be computed from the picture alone."""
+    """Whether a metric cannot be computed from the SR image alone."""
     parameter = inspect.signature(lookup(METRIC_REGISTRY, block['type'])).parameters.get('img2')
     return parameter is not None and parameter.default is parameter.empty

@@ -1,1 +1,1 @@
-"""What networks and training steps cost, and the comparison of models side by side."""
+"""Measures the costs of networks, training steps and data loading, against BasicSR's."""

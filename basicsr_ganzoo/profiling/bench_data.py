@@ -1,16 +1,14 @@
-"""What loading costs: a training set of ours against BasicSR's on the same pictures, in turns."""
+"""Measures the loading of a training set against BasicSR's dataset on the same images, in turns."""
 
 import copy
 import random
-import statistics
 import tempfile
 import time
 from unittest import mock
 
+import cv2
 import numpy as np
-import torch
 from basicsr.data import build_dataset, paired_image_dataset
-from torch.utils.data import DataLoader, Dataset
 
 from basicsr_ganzoo.basicsr_patches import repaired_build_dataset
 from basicsr_ganzoo.config.runtime import leave_auto_to_the_dataset
@@ -19,62 +17,71 @@ from basicsr_ganzoo.data.paired_folder_dataset import PairedFolderDataset
 from basicsr_ganzoo.degradations.kernels import KEYS, SIDE
 from basicsr_ganzoo.degradations.presets import settings
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.profiling.bench_step import environment, quartiles
-from basicsr_ganzoo.profiling.subprocess import silence
-from basicsr_ganzoo.trainer.loaders import begin_worker
+from basicsr_ganzoo.profiling.report import MEDIANS, environment, ratios, summary
 
-BATCHES = 4  # of each worker in a turn, after one that is not counted
-STOCK_CROP = 400  # pixels; RealESRGANDataset knows no other
+SAMPLES = 16  # in a turn
 
 
-def run(opt, workers=0, turns=10):
-    """Measure the samples of an option file's training set, and of BasicSR's data set for the same pictures.
+def run(opt, turns=10):
+    """Measure the loading of an option file's training set, and of BasicSR's dataset for the same images.
 
     Args:
         opt: the content of the option file.
-        workers: processes that load; with 0 it is this one.
-        turns: so many times each of the two loads the same random pictures.
+        turns: how often both load the same random samples, after once that is not counted.
 
     Returns:
         dict, as ``ganzoo bench --data --json`` prints it.
 
     Raises:
-        OptionError: BasicSR has no such data set, or the pictures are not there.
+        OptionError: BasicSR has no such dataset, or an image is missing.
     """
     block = copy.deepcopy(opt['datasets']['train'])
     block.update(phase='train', **({'scale': opt['scale']} if 'scale' in opt else {}))
     leave_auto_to_the_dataset(block)
-    with silence():
-        ours = repaired_build_dataset(build_dataset)(block)
-        ours.seeds_itself = False
-        field = {'ours': ours, 'stock': stock_dataset(ours)}
-    times = {name: [] for name in field}
-    for turn in range(turns):
-        for name in list(field)[:: 1 if turn % 2 else -1]:
-            times[name].append(_load(field[name], block['batch_size_per_gpu'], len(ours.items), workers, turn))
+    ours = repaired_build_dataset(build_dataset)(block)
+    ours.seeds_itself = False
+    records = _measure({'ours': ours, 'stock': stock_dataset(ours)}, len(ours.items), turns)
+    crop = getattr(ours, 'buffer', ours.gt_size)
+    note = f'A sample is a crop of {crop} pixels from {len(ours.items)} pictures; {turns} turns of {SAMPLES} samples.'
+    always_400 = hasattr(ours, 'buffer') and crop != 400
     return {
         'option_file': opt['name'],
         'pictures': len(ours.items),
-        'crop': getattr(ours, 'buffer', ours.gt_size),
-        'stock_crop': getattr(ours, 'buffer', None) and STOCK_CROP,
-        'workers': workers,
         'turns': turns,
-        'environment': environment(torch.device('cpu')),
-        'results': {name: _sum_up(field[name], each, workers) for name, each in times.items()},
-        'ratios': _ratios(times['ours'], times['stock']),
+        'environment': environment(on_gpu=False),
+        'results': {name: summary(record) for name, record in records.items()},
+        'ratios': ratios(*records.values()),
+        'notes': [note, MEDIANS, *(["BasicSR's dataset always crops 400 pixels."] if always_400 else [])],
     }
 
 
+def _measure(datasets, images, turns):
+    """Load the same samples with each dataset, in turns, without OpenCV's threads, as workers do."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    records = {name: {'type': type(each).__name__, 'cpu_s': [], 'samples_per_s': []} for name, each in datasets.items()}
+    for turn in range(-1, turns):
+        draw = random.Random(turn)
+        items = [(draw.randrange(images), draw.randrange(2**32)) for _ in range(SAMPLES)]
+        for name in list(datasets)[:: 1 if turn % 2 else -1]:
+            cpu, wall = _load(datasets[name], items)
+            if turn >= 0:
+                records[name]['cpu_s'].append(cpu)
+                records[name]['samples_per_s'].append(1 / wall)
+    cv2.setNumThreads(threads)
+    return records
+
+
 def stock_dataset(ours):
-    """BasicSR's data set with the pictures and the settings of one of ours.
+    """BasicSR's dataset with the images and the options of one of ours.
 
     Raises:
         OptionError: there is none.
     """
     if not isinstance(ours, (GTFolderDataset, PairedFolderDataset)):
         raise OptionError(
-            f'ganzoo bench --data compares data sets of ours with those of BasicSR, and datasets.train is '
-            f'{type(ours).__name__}; add --force_yml datasets:train:type=PairedFolderDataset, or GTFolderDataset'
+            f"ganzoo bench --data compares our datasets with BasicSR's, and datasets.train is {type(ours).__name__}; "
+            'add --force_yml datasets:train:type=PairedFolderDataset, or GTFolderDataset'
         )
     if ours.reader.type != 'disk':
         raise OptionError(f'ganzoo bench --data compares plain folders, and io_backend is of type {ours.reader.type}')
@@ -84,63 +91,20 @@ def stock_dataset(ours):
         with mock.patch.object(paired_image_dataset, 'paired_paths_from_folder', return_value=paths):
             return build_dataset({**block, 'type': 'PairedImageDataset', 'meta_info_file': None})
     with tempfile.NamedTemporaryFile('w') as empty:
-        numbers = settings({key: value for key, value in block.items() if value is not None}, KEYS)
+        kernels = settings({key: value for key, value in block.items() if value is not None}, KEYS)
         sides = {'blur_kernel_size': SIDE, 'blur_kernel_size2': SIDE}
-        stock = build_dataset({**block, **numbers, **sides, 'type': 'RealESRGANDataset', 'meta_info': empty.name})
-    stock.paths = [picture.path for picture in ours.items]
+        stock = build_dataset(
+            {**block, **kernels, **sides, 'type': 'RealESRGANDataset_basicsr', 'meta_info': empty.name}
+        )
+    stock.paths = [image.path for image in ours.items]
     return stock
 
 
-class _Timed(Dataset):
-    """The samples of a data set with the CPU time that each has taken, by index and seed of the draws."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def __getitem__(self, place):
-        index, seed = place
+def _load(dataset, items):
+    """Load samples, each an index and a seed. Returns the CPU time and the wall time of one sample, in seconds."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    for index, seed in items:
         random.seed(seed)
         np.random.seed(seed)
-        begun = time.process_time()
-        sample = self.dataset[index]
-        return {**sample, 'cpu_s': time.process_time() - begun}
-
-
-def _load(dataset, batch_size, pictures, workers, turn):
-    """Load some batches. Returns the CPU time of a sample and the wall time that one takes a worker, in seconds."""
-    counted, first = BATCHES * max(workers, 1), max(workers, 1)
-    draw = random.Random(turn)
-    places = [(draw.randrange(pictures), draw.randrange(2**32)) for _ in range((counted + first) * batch_size)]
-    batches = [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
-    loader = DataLoader(
-        _Timed(dataset), batch_sampler=batches, num_workers=workers, worker_init_fn=begin_worker if workers else None
-    )
-    cpu = []
-    for number, batch in enumerate(loader):
-        if number == first - 1:
-            begun = time.perf_counter()
-        elif number >= first:
-            cpu += batch['cpu_s'].tolist()
-    wall = (time.perf_counter() - begun) * max(workers, 1) / (counted * batch_size)
-    return statistics.mean(cpu), wall
-
-
-def _sum_up(dataset, times, workers):
-    cpu, wall = zip(*times, strict=True)
-    rates = [1 / each for each in wall]
-    return {
-        'data_set': type(dataset).__name__,
-        'cpu_s': statistics.median(cpu),
-        'cpu_s_quartiles': quartiles(cpu),
-        'samples_per_s_and_worker': statistics.median(rates),
-        'samples_per_s_and_worker_quartiles': quartiles(rates),
-        'samples_per_s': statistics.median(rates) * max(workers, 1),
-    }
-
-
-def _ratios(ours, stock):
-    """Ours over the stock's, turn by turn: CPU time of a sample, and samples per second and worker."""
-    pairs = list(zip(ours, stock, strict=True))
-    cpu, rate = [a[0] / b[0] for a, b in pairs], [b[1] / a[1] for a, b in pairs]
-    named = {'cpu_s': cpu, 'samples_per_s_and_worker': rate}
-    return {key: {'ratio': statistics.median(each), 'quartiles': quartiles(each)} for key, each in named.items()}
+        dataset[index]
+    return (time.process_time() - cpu) / len(items), (time.perf_counter() - wall) / len(items)

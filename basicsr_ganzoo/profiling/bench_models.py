@@ -1,27 +1,20 @@
-"""The options of those that are compared: our model, BasicSR's, and ours without what makes it fast."""
+"""The options of the compared models: ours, BasicSR's, and ours without the options for speed; and their batches."""
 
 import copy
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo.adversarial.builder import adversaries_of
+from basicsr_ganzoo.adversarial.options import adversaries_of
 from basicsr_ganzoo.config.build import build, gt_size
-from basicsr_ganzoo.config.runtime import usable_gpus
 from basicsr_ganzoo.engine.speed_options import KEYS as SPEED_KEYS
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.losses import adversarial as ours
+from basicsr_ganzoo.losses.adversarial import GAN_TYPES
 from basicsr_ganzoo.models.content_losses import further_losses
 from basicsr_ganzoo.models.ganzoo_model import GANZooModel
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
 
-GAN_TYPES = {
-    ours.VanillaGANLoss: 'vanilla',
-    ours.LSGANLoss: 'lsgan',
-    ours.WGANLoss: 'wgan',
-    ours.SoftplusGANLoss: 'wgan_softplus',
-    ours.HingeGANLoss: 'hinge',
-}
+STOCK_GAN_TYPES = ('vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge')
 #: keys of ``train`` that BasicSR's models do not read
 ONLY_OURS = (
     *('d_reg_opt', 'views', 'feature_matching_opt', 'gan_weight_opt', 'grad_clip_g', 'grad_clip_d', 'health_opt'),
@@ -30,10 +23,10 @@ ONLY_OURS = (
 
 
 def own_options(opt):
-    """What ``build_model`` takes for an option file: random weights, pairs, one process.
+    """What ``build_model`` takes for an option file, with random weights, paired data and one process.
 
     Raises:
-        OptionError: the file is of a model that is not ours.
+        OptionError: the file's model is not ours.
     """
     model = dict(iter(MODEL_REGISTRY)).get(opt['model_type'])
     if not (isinstance(model, type) and issubclass(model, GANZooModel)):
@@ -41,8 +34,8 @@ def own_options(opt):
             f'model_type {opt["model_type"]} is no model of basicsr_ganzoo; ganzoo list models names them'
         )
     opt = copy.deepcopy(opt)
-    opt.update(is_train=True, dist=False, rank=0, world_size=1, path={})
-    opt['num_gpu'] = min(torch.cuda.device_count() if opt['num_gpu'] == 'auto' else usable_gpus(opt), 1)
+    gpus = min(torch.cuda.device_count(), 1) if opt['num_gpu'] else 0
+    opt.update(is_train=True, dist=False, rank=0, world_size=1, path={}, num_gpu=gpus)
     if issubclass(model, DegradingModel):
         opt['high_order_degradation'] = False
     return opt
@@ -59,21 +52,23 @@ def stock_options(opt):
     """BasicSR's model for the same file, with the same networks.
 
     Returns:
-        The options, and the keys of the file that BasicSR's model leaves out.
+        The options, and the keys of the file that BasicSR's model does not support.
 
     Raises:
         OptionError: BasicSR has no such model or loss.
     """
     opt = own_options(opt)
-    train, adversaries = opt['train'], adversaries_of(opt)
-    if len(adversaries) > 1 or opt.get('adversaries'):
-        raise OptionError('BasicSR has no model with several adversaries; leave --against away')
+    if opt.get('adversaries'):
+        raise OptionError('BasicSR has no model with several adversaries; remove --against stock')
+    train, relativistic = opt['train'], False
     left_out = [f'train.{key}' for key in (*ONLY_OURS, *SPEED_KEYS, *further_losses(train)) if train.get(key)]
-    relativistic = False
-    if adversaries:
+    adversarial, degrading = bool(adversaries_of(opt)), 'high_order_degradation' in opt
+    if adversarial:
         train['gan_opt'], relativistic = _stock_loss(train['gan_opt'])
-    degrading = issubclass(dict(iter(MODEL_REGISTRY))[opt['model_type']], DegradingModel)
-    opt['model_type'] = _stock_model(bool(adversaries), relativistic, degrading)
+    if relativistic and degrading:
+        raise OptionError("BasicSR's RealESRGANModel has no relativistic loss; remove --against stock")
+    names = ('RealESRGANModel',) if degrading else ('SRGANModel', 'ESRGANModel')
+    opt['model_type'] = names[relativistic] if adversarial else 'SRModel'
     if opt['model_type'] != 'RealESRGANModel' and train.get('ldl_opt'):
         left_out.append('train.ldl_opt')
     for key in ('l1_gt_usm', 'percep_gt_usm', 'gan_gt_usm'):
@@ -81,38 +76,29 @@ def stock_options(opt):
     return opt, left_out
 
 
-def _stock_model(adversarial, relativistic, degrading):
-    if degrading and relativistic:
-        raise OptionError("BasicSR's RealESRGANModel has no relativistic loss; leave --against away")
-    if not adversarial:
-        return 'SRModel'
-    return 'RealESRGANModel' if degrading else 'ESRGANModel' if relativistic else 'SRGANModel'
-
-
 def _stock_loss(block):
-    """The block of BasicSR's GANLoss for a loss of ours, and whether the model has to be the relativistic one."""
+    """The block of BasicSR's GANLoss for a loss of ours, and whether it needs the relativistic model."""
     if block.get('type') == 'GANLoss':
         return block, False
     loss = build(LOSS_REGISTRY, block, 'train.gan_opt')
-    names = [name for kind, name in GAN_TYPES.items() if isinstance(loss, kind)]
+    names = [name for name in STOCK_GAN_TYPES if isinstance(loss, GAN_TYPES[name][0])]
     pairing = getattr(loss, 'pairing', None)
     if not names or pairing not in ('plain', 'average'):
         raise OptionError(
-            f'BasicSR has no {type(loss).__name__} with pairing: {pairing}; leave --against away, or compare with '
-            'pairing: plain or average'
+            f'BasicSR has no {type(loss).__name__} with pairing: {pairing}; remove --against stock, or use pairing: '
+            'plain or average'
         )
     labels = {key: getattr(loss, key, default) for key, default in (('real_label_val', 1.0), ('fake_label_val', 0.0))}
     return {'type': 'GANLoss', 'gan_type': names[0], 'loss_weight': loss.loss_weight, **labels}, pairing == 'average'
 
 
 def batches(opt, seed=0):
-    """Endless random pairs of the sizes of an option file."""
+    """Endless random pairs with the sizes of an option file."""
     generator = torch.Generator().manual_seed(seed)
-    train, scale = opt['datasets']['train'], opt.get('scale', 1)
-    count, size = train['batch_size_per_gpu'], gt_size(opt)
-    channels = {key: opt['network_g'].get(f'num_{key}_ch', 3) for key in ('in', 'out')}
+    count, size, scale = opt['datasets']['train']['batch_size_per_gpu'], gt_size(opt), opt.get('scale', 1)
+    sides = {'lq': ('num_in_ch', size // scale), 'gt': ('num_out_ch', size)}
     while True:
         yield {
-            'lq': torch.rand(count, channels['in'], size // scale, size // scale, generator=generator),
-            'gt': torch.rand(count, channels['out'], size, size, generator=generator),
+            key: torch.rand(count, opt['network_g'].get(channels, 3), side, side, generator=generator)
+            for key, (channels, side) in sides.items()
         }

@@ -1,31 +1,20 @@
-"""The race itself: starts the contestants, interleaves their steps, and sums up."""
-
-import math
-import platform
-import statistics
-
-import basicsr
-import torch
+"""Measures the training step of an option file's model, alone or in turns with another model."""
 
 from basicsr_ganzoo.config.build import gt_size
 from basicsr_ganzoo.profiling.bench_models import SPEED_KEYS, own_options, plain_options, stock_options
 from basicsr_ganzoo.profiling.mock_weights import vgg_is_random
-from basicsr_ganzoo.profiling.subprocess import Apart
-
-MEASURES = ('cpu_s', 'wall_s', 'flops', 'peak_bytes')
+from basicsr_ganzoo.profiling.report import MEDIANS, environment, ratios, summary
+from basicsr_ganzoo.profiling.subprocess import BenchProcess
 
 
 def run(opt, against=None, steps=10, folder='.'):
-    """Measure the step of an option file's model, and of a rival's.
-
-    Each is in a process of its own, and they take turns. On a CPU ours keeps the memory that it frees, as our training
-    does and BasicSR's does not.
+    """Measure the steps of an option file's model, and of another one, in turns; each has a process of its own.
 
     Args:
         opt: the content of the option file.
-        against: ``stock`` for BasicSR's model, ``plain`` for ours without the keys for speed, None for no rival.
-        steps: so many steps of each are timed, after two that count FLOPs and bytes.
-        folder: of the option file, for what it imports.
+        against: ``stock`` for BasicSR's model, ``plain`` for ours without the options for speed, or None.
+        steps: number of timed steps of each, after those that count FLOPs and bytes.
+        folder: of the option file, for its imports.
 
     Returns:
         dict, as ``ganzoo bench --json`` prints it.
@@ -34,95 +23,53 @@ def run(opt, against=None, steps=10, folder='.'):
         OptionError: a model cannot be built or take a step.
     """
     own, left_out = own_options(opt), []
-    fields = {'ours': own}
+    options = {'ours': own}
     if against == 'stock':
-        fields['stock'], left_out = stock_options(opt)
+        options['stock'], left_out = stock_options(opt)
     elif against == 'plain':
-        fields['plain'] = plain_options(opt)
-    field = _race(fields, (opt.get('imports') or [], str(folder)), steps)
+        options['plain'] = plain_options(opt)
+    records = _measure(options, (opt.get('imports') or [], str(folder)), steps)
     return {
         'option_file': opt['name'],
         'batch': own['datasets']['train']['batch_size_per_gpu'],
         'gt_size': gt_size(own),
         'steps': steps,
-        'keys': {key: own['train'][key] for key in SPEED_KEYS if own['train'].get(key) not in (None, False, 'off')},
-        'compile_failed': field[0]['compile_failed'],
-        'random_vgg': vgg_is_random(own),
-        'left_out_by_stock': left_out,
-        'environment': environment(torch.device('cuda' if own['num_gpu'] else 'cpu')),
-        'results': {record['name']: _sum_up(record) for record in field},
-        **({'ratios': _ratios(*field), 'loss_difference': _loss_difference(*field)} if len(field) > 1 else {}),
+        'environment': environment(own['num_gpu'] > 0),
+        'results': {name: summary(record) for name, record in records.items()},
+        **({'ratios': ratios(*records.values())} if against else {}),
+        'notes': list(_notes(own, steps, left_out)),
     }
 
 
-def _race(fields, imports, steps):
-    """Let the contestants, options by name, take turns. Returns what was measured of each."""
-    field = []
+def _measure(options, imports, steps):
+    """Take the steps of the models in turns. Returns their records by name."""
+    processes = {}
     try:
-        for name, options in fields.items():
-            field.append(Apart(name, options, imports, keeps_memory=name != 'stock' and not options['num_gpu']))
-        for contestant in field:
-            contestant.wait()
+        for name, each in options.items():
+            keep_memory = name != 'stock' and not each['num_gpu']
+            processes[name] = BenchProcess(name, each, imports, keep_memory)
+        for process in processes.values():
+            process.receive()
         for turn in range(steps):
-            for contestant in field if turn % 2 else field[::-1]:
-                contestant.take_timed_step()
-        return [contestant.result() for contestant in field]
+            for name in list(processes)[:: 1 if turn % 2 else -1]:
+                processes[name].call('timed_step')
+        return {name: process.call('record') for name, process in processes.items()}
     finally:
-        for contestant in field:
-            contestant.end()
+        for process in processes.values():
+            process.end()
 
 
-def _sum_up(record):
-    """The medians of a contestant, and the quartiles of its times."""
-    return {
-        'model': record['model'],
-        'cpu_s': statistics.median(record['cpu']),
-        'cpu_s_quartiles': quartiles(record['cpu']),
-        'wall_s': statistics.median(record['wall']),
-        'wall_s_quartiles': quartiles(record['wall']),
-        'flops': record['flops'],
-        'peak_bytes': record['bytes'],
-    }
-
-
-def _ratios(ours, rival):
-    """Ours over the rival's: the median over the pairs of neighbouring steps, with quartiles."""
-    ratios = {
-        'flops': {'ratio': ours['flops'] / rival['flops']},
-        'peak_bytes': {'ratio': ours['bytes'] / rival['bytes']},
-    }
-    for key in ('cpu', 'wall'):
-        pairs = [a / b for a, b in zip(ours[key], rival[key], strict=True)]
-        ratios[f'{key}_s'] = {'ratio': statistics.median(pairs), 'quartiles': quartiles(pairs)}
-    return {measure: ratios[measure] for measure in MEASURES}
-
-
-def _loss_difference(ours, rival):
-    """The largest relative difference between the losses of the first step; None where they share no loss."""
-    one, other = ours['losses'], rival['losses']
-    shared = [key for key in one if key.startswith('l_') and key in other]
-    differences = [abs(one[key] - other[key]) / max(abs(other[key]), 1e-12) for key in shared]
-    return max(differences) if differences and all(map(math.isfinite, differences)) else None
-
-
-def quartiles(values):
-    """The first and the third quartile."""
-    return statistics.quantiles(values, n=4, method='inclusive')[::2] if len(values) > 1 else [values[0]] * 2
-
-
-def environment(device):
-    """What has to be known of the machine to read a figure."""
-    return {
-        'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else f'CPU, {_processor()}',
-        'threads': torch.get_num_threads(),
-        'torch': torch.__version__,
-        'basicsr': getattr(basicsr, '__version__', 'unknown'),
-    }
-
-
-def _processor():
-    try:
-        with open('/proc/cpuinfo', encoding='utf-8') as file:
-            return next(line.split(':')[1].strip() for line in file if line.startswith('model name'))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def _notes(opt, steps, left_out):
+    train, size = opt['train'], gt_size(opt)
+    speed = ', '.join(f'{key}: {train[key]}' for key in SPEED_KEYS if train.get(key) not in (None, False, 'off'))
+    batch = opt['datasets']['train']['batch_size_per_gpu']
+    yield f'A step of batch {batch} of {size}x{size} pixels; {steps} steps; {speed or "no options for speed"}.'
+    yield f'{MEDIANS} Bytes are those of all tensors: weights, optimizer and what a step adds.'
+    if not opt['num_gpu']:
+        yield 'On a CPU our model keeps freed memory, as `ganzoo train` does.'
+    if train.get('compile'):
+        yield 'Times exclude compilation; FLOPs and bytes are those without compile.'
+    if vgg_is_random(opt):
+        yield 'The perceptual network has random weights, because its file is missing; this costs the same.'
+    if left_out:
+        yield f"BasicSR's model does not support {', '.join(left_out)}."

@@ -1,120 +1,68 @@
-"""Meters of a training step: live bytes, FLOPs, CPU time and wall time."""
+"""A model of the bench: its costs are counted, then its steps are timed."""
 
 import contextlib
+import copy
 import time
-import weakref
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from basicsr.models import build_model
 
-from basicsr_ganzoo.engine.cost import FlopCounter
+from basicsr_ganzoo.engine.cost import FlopCounter, LiveBytes
+from basicsr_ganzoo.profiling.bench_models import batches
+from basicsr_ganzoo.profiling.mock_weights import random_vgg, without_cuda
 
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors that were made inside ``with``, and are alive: ``now``, and at most ``peak``.
-
-    A storage counts once, however many tensors show it, until it is freed, also outside. What an operator allocates
-    for itself alone is not seen. ``now`` goes on where it was when the meter is entered again.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.now = self.peak = 0
-        self._known = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        shown = {storage._cdata for storage in _storages((args, kwargs))}
-        for storage in _storages(out):
-            if storage._cdata not in self._known and storage._cdata not in shown:
-                self._take(storage)
-        return out
-
-    def _take(self, storage):
-        key, size = storage._cdata, storage.nbytes()
-        self._known.add(key)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._drop, key, size).atexit = False
-
-    def _drop(self, key, size):
-        self._known.discard(key)
-        self.now -= size
+WARM_UP = 2  # steps in which a model is compiled
 
 
-def _storages(tree):
-    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-
-
-class Contestant:
-    """A model in the race: it is built, and its first steps are taken, under the meters; later ones are timed.
+class BenchModel:
+    """Counts FLOPs and bytes of the second step, without ``compile``; :meth:`timed_step` then measures further steps.
 
     Args:
-        name: for the report.
-        build: makes the model.
-        batches: what the model is fed, one batch for each step.
-        first: the iteration of the first step.
+        options: what ``build_model`` takes.
     """
 
-    def __init__(self, name, build, batches, first=1):
-        self.name = name
-        self.iteration = first - 1
-        self.batches = batches
-        self.cpu, self.wall, self.losses = [], [], []
-        self.bytes, self.flops = self._measured(build)
-
-    def _measured(self, build):
+    def __init__(self, options):
+        self.on_gpu, train = options['num_gpu'] > 0, options['train']
+        self.batches = batches(options)
+        self.iteration = train.get('net_d_init_iters', 0)
+        self.iteration += -(self.iteration + 1) % train.get('net_d_iters', 1)  # the next step updates G
         live, flops = LiveBytes(), FlopCounter()
         with live:
-            self.model = build()
-            with self.compiler.off() if self.compiler else contextlib.nullcontext():  # meters see no compiled operator
-                self._step()  # it makes the state of the optimizers
-                live.peak = live.now
-                with flops:
-                    self._step()
-        return live.peak, flops.total
+            self.model = self._build({**options, 'train': {**train, 'compile': None}})
+            self._step()  # creates the states of the optimizers
+            live.peak = live.now
+            with flops:
+                self._step()
+        self.measured = {'cpu_s': [], 'wall_s': [], 'flops': [flops.total], 'peak_bytes': [live.peak]}
+        if train.get('compile'):
+            self.model = self._build(options)
+            for _ in range(WARM_UP):
+                self._step()
 
-    @property
-    def compiler(self):
-        """What compiles the model's networks; None for BasicSR's models."""
-        return getattr(getattr(self.model, 'precision', None), 'compiler', None)
+    def timed_step(self):
+        """Take a step and keep its CPU time and wall time."""
+        self._wait()
+        cpu, wall = time.process_time(), time.perf_counter()
+        self._step()
+        self._wait()
+        self.measured['cpu_s'].append(time.process_time() - cpu)
+        self.measured['wall_s'].append(time.perf_counter() - wall)
 
-    def settle(self):
-        """Take steps until one compiles nothing anew."""
-        compiled = None
-        while self.compiler and self.compiler.arguments is not None and compiled != self.compiler.compiled:
-            compiled = self.compiler.compiled
-            self._step()
+    def record(self):
+        """All measurements, as a record of :mod:`.report`."""
+        return {'type': type(self.model).__name__, **self.measured}
 
-    def take_timed_step(self):
-        """Take a step by the clocks."""
-        with _clocks(self.model.device) as read:
-            self._step()
-            cpu, wall = read()
-        self.cpu.append(cpu)
-        self.wall.append(wall)
+    def _build(self, options):
+        torch.manual_seed(0)
+        with random_vgg(options), contextlib.nullcontext() if self.on_gpu else without_cuda():
+            return build_model(copy.deepcopy(options))
 
     def _step(self):
         self.iteration += 1
         self.model.feed_data(next(self.batches))
         self.model.optimize_parameters(self.iteration)
-        self.losses.append(dict(self.model.get_current_log()))
+        self.model.get_current_log()
 
-
-@contextlib.contextmanager
-def _clocks(device):
-    """Gives a function that reads (CPU time, wall time) in seconds since it was given, when the device is done."""
-
-    def wait():
-        if device.type == 'cuda':
-            torch.cuda.synchronize(device)
-
-    wait()
-    cpu, wall = time.process_time(), time.perf_counter()
-
-    def read():
-        wait()
-        return time.process_time() - cpu, time.perf_counter() - wall
-
-    yield read
+    def _wait(self):
+        if self.on_gpu:
+            torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""What a discriminator costs in a training step, with its views and regularizers."""
+"""The cost of a discriminator in a training step, with its views and regularizers."""
 
 import torch
 
@@ -8,16 +8,16 @@ from basicsr_ganzoo.engine.cost import FlopCounter
 from basicsr_ganzoo.losses.adversarial import SoftplusGANLoss
 
 
-def game_cost(network, size, views=(), regularizers=None, feature_matching=None):
-    """FLOPs of an adversary's part of a step, both games and all gradients, for one picture, from shapes alone.
+def adversary_cost(network, size, views=(), regularizers=None, feature_matching=None):
+    """FLOPs of an adversary's part of a step, with all gradients, for one image; computed on the meta device.
 
     Args:
         network: a discriminator class.
         size: (H, W) of the image in pixels.
-        views, regularizers, feature_matching: as an ``Adversary`` takes them; regularizers are charged.
+        views, regularizers, feature_matching: as for ``Adversary``; the regularizers are due in this step.
 
     Raises:
-        ValueError: the network does not take this size or what the views make of it.
+        ValueError: the network rejects this size, or what the views make of it.
     """
     channels = 3
     for view in views:
@@ -30,5 +30,5 @@ def game_cost(network, size, views=(), regularizers=None, feature_matching=None)
     parts['regularizers'] = {name: regularizer.to('meta') for name, regularizer in (regularizers or {}).items()}
     adversary = Adversary(net, SoftplusGANLoss(), torch.optim.SGD(net.parameters(), lr=0.1), **parts)
     with FlopCounter() as counter:
-        adversary.play(*images, iteration=0)
+        adversary.step(*images)
     return counter.total

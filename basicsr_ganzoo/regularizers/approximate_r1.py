@@ -10,7 +10,7 @@ from basicsr_ganzoo.config.signature import checked
 from basicsr_ganzoo.config.types import Count, NonNegative, Number
 from basicsr_ganzoo.losses.logits import mean_logit
 from basicsr_ganzoo.registry import register
-from basicsr_ganzoo.regularizers.base import Regularizer
+from basicsr_ganzoo.regularizers.base import Regularizer, noise_like
 
 
 @register(LOSS_REGISTRY)
@@ -49,6 +49,6 @@ class ApproximateR1Regularizer(Regularizer):
 
     def penalty(self, step):
         image = (step.real if self.side == 'real' else step.fake).detach()
-        noisy = image + self.sigma * torch.randn_like(image)
+        noisy = image + self.sigma * noise_like(image, step.generator)
         clean, moved = mean_logit(step.logits(torch.cat([image, noisy]))).chunk(2)
         return ((clean - moved) / self.sigma).square().mean() / 2

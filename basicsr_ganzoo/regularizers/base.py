@@ -17,7 +17,7 @@ class DiscStep:
 
     ``real`` and ``fake`` are the inputs of D, after its views: images (N, C, H, W). ``real_pred`` and ``fake_pred`` are
     its logits for them: a tensor, or a list of one per scale. ``logits`` runs D on further images. ``iteration`` is the
-    iteration of the training.
+    iteration of the training. Random values come from ``generator``; None is torch's global one.
     """
 
     logits: Callable
@@ -26,6 +26,7 @@ class DiscStep:
     real_pred: torch.Tensor | list
     fake_pred: torch.Tensor | list
     iteration: int
+    generator: torch.Generator | None = None
 
 
 class Regularizer(nn.Module):
@@ -70,3 +71,8 @@ def image_gradient(pred, image, create_graph=True):
     """
     (gradient,) = torch.autograd.grad(mean_logit(pred).sum(), image, create_graph=create_graph, retain_graph=True)
     return at_least_float32(gradient).flatten(1)
+
+
+def noise_like(image, generator=None):
+    """Standard normal noise of the shape of ``image``."""
+    return torch.randn(image.shape, generator=generator, dtype=image.dtype, device=image.device)

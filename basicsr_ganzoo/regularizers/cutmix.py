@@ -10,12 +10,14 @@ from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.regularizers.base import Regularizer
 
 
-def random_boxes(image):
+def random_boxes(image, generator=None):
     """Masks (N, 1, H, W) for a batch of images: 1 in a random box and 0 around it or, with probability 1/2, inverted.
 
     The area of the box, as a fraction of the image, and its position are uniform in 0..1.
     """
-    share, top, left, coin = torch.rand(4, len(image), 1, 1, 1, dtype=image.dtype, device=image.device)
+    share, top, left, coin = torch.rand(
+        (4, len(image), 1, 1, 1), generator=generator, dtype=image.dtype, device=image.device
+    )
     side = share.sqrt()
 
     def inside(length, place):
@@ -50,7 +52,7 @@ class CutMixConsistency(Regularizer):
 
     def penalty(self, step):
         real_maps, fake_maps = _maps(step.real_pred), _maps(step.fake_pred)
-        mask = random_boxes(step.real)
+        mask = random_boxes(step.real, step.generator)
         mixed_maps = _maps(step.logits(torch.lerp(step.fake.detach(), step.real.detach(), mask)))
         penalties = []
         for real, fake, mixed in zip(real_maps, fake_maps, mixed_maps, strict=True):

@@ -6,7 +6,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from basicsr_ganzoo.config.signature import checked
 from basicsr_ganzoo.config.types import Count, NonNegative
 from basicsr_ganzoo.registry import register
-from basicsr_ganzoo.regularizers.base import Regularizer, image_gradient
+from basicsr_ganzoo.regularizers.base import Regularizer, image_gradient, noise_like
 
 
 class _GradientNorm(Regularizer):
@@ -45,8 +45,9 @@ class GradientPenalty(_GradientNorm):
     """
 
     def places(self, step):
-        t = torch.rand_like(step.real[:, :1, :1, :1])
-        return t * step.real + (1 - t) * step.fake
+        real = step.real
+        t = torch.rand((len(real), 1, 1, 1), generator=step.generator, dtype=real.dtype, device=real.device)
+        return t * real + (1 - t) * step.fake
 
 
 @register(LOSS_REGISTRY)
@@ -76,4 +77,4 @@ class DRAGANPenalty(_GradientNorm):
         self.sigma = sigma
 
     def places(self, step):
-        return step.real + self.sigma * torch.randn_like(step.real)
+        return step.real + self.sigma * noise_like(step.real, step.generator)

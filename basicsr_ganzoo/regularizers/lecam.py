@@ -2,21 +2,14 @@
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
-from torch import distributed as dist
 from torch.nn import functional as F
 
 from basicsr_ganzoo.config.signature import checked
 from basicsr_ganzoo.config.types import Count, Natural, NonNegative, Share
 from basicsr_ganzoo.losses.logits import mean_logit
+from basicsr_ganzoo.losses.pairing import mean_over_ranks
 from basicsr_ganzoo.registry import register
 from basicsr_ganzoo.regularizers.base import Regularizer
-
-
-def _mean_over_ranks(values):
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        dist.all_reduce(values)
-        values = values / dist.get_world_size()
-    return values
 
 
 @register(LOSS_REGISTRY)
@@ -55,7 +48,7 @@ class LeCamRegularizer(Regularizer):
 
     @torch.no_grad()
     def _update(self, real, fake):
-        means = _mean_over_ranks(torch.stack([real.mean(), fake.mean()]))
+        means = mean_over_ranks(torch.stack([real.mean(), fake.mean()]))
         keep = (self.updates / (self.updates + 1)).clamp(max=self.decay)
         self.anchors.lerp_(means.to(self.anchors), 1 - keep)
         self.updates += 1

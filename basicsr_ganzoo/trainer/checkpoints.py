@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: the newest whole one, the networks that belong to it, and those that may go."""
+"""Checkpoints on disk: finds the newest complete one and its networks, and removes old ones."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ NEEDED = ('iter', 'epoch', 'optimizers', 'schedulers')
 
 
 def state_to_resume(opt):
-    """The training state to go on from, the same in all processes, or None; its networks are set in ``opt['path']``.
+    """The training state to resume from, or None; its networks are set in ``opt['path']``. Equal in all processes.
 
-    With ``auto_resume`` it is the newest whole one of this run or, before there is one, ``path.resume_state``.
+    With ``auto_resume`` it is the newest complete state of this run or, if there is none, ``path.resume_state``.
 
     Raises:
-        OptionError: the state that was asked for, or each of those that were found, is damaged or not there.
+        OptionError: the requested state, or every state that was found, is damaged or missing.
     """
     paths = opt['path']
-    path = paths['resume_state'] = distributed.of_first(_whole_path, opt)
+    path = paths['resume_state'] = distributed.of_first(_complete_path, opt)
     if not path:
         return None
     state = load_file(path)
@@ -31,44 +31,44 @@ def state_to_resume(opt):
     return state
 
 
-def _whole_path(opt):
-    """The path of the state to go on from, which is whole, or None."""
-    path = _newest_whole(opt) if opt['auto_resume'] else None
+def _complete_path(opt):
+    """The path of the complete state to resume from, or None."""
+    path = _newest_complete(opt) if opt['auto_resume'] else None
     if path or not opt['path']['resume_state']:
         return path
-    _check_whole(opt, opt['path']['resume_state'])
+    _check_complete(opt, opt['path']['resume_state'])
     return str(opt['path']['resume_state'])
 
 
 def states_in(folder):
-    """The files of the training states in a folder, the newest first."""
+    """The training states in a folder, newest first."""
     found = [path for path in Path(folder).glob('*.state') if path.stem.isdecimal()]
     return sorted(found, key=lambda path: int(path.stem), reverse=True)
 
 
-def _newest_whole(opt):
-    """The newest state that loads, and whose networks do and are finite; None where there is none at all."""
+def _newest_complete(opt):
+    """The newest state that loads, and whose networks load and are finite; None if there is no state."""
     folder = opt['path']['training_states']
     states = states_in(folder)
     for path in states:
         try:
-            _check_whole(opt, path)
+            _check_complete(opt, path)
         except OptionError as error:
-            print(f'{error}; trying the state before')
+            print(f'{error}; trying the previous state')
             continue
         print(f'resuming from {path}')
         return str(path)
     if states:
-        raise OptionError(f'each state in {folder} is damaged; start anew with --fresh, which sets this run aside')
+        raise OptionError(f'each state in {folder} is damaged; restart with --fresh, which renames this run')
     if not opt['path']['resume_state']:
         print(f'nothing to resume in {folder}')
     return None
 
 
-def _check_whole(opt, path):
-    """Raise ``OptionError`` unless the state, the files of its networks and the parts of other processes are whole.
+def _check_complete(opt, path):
+    """Raise ``OptionError`` unless the state, its networks and the parts of other processes are complete.
 
-    With another number of processes these parts are of no use, and may be missing.
+    With a different number of processes these parts are not used and may be missing.
     """
     state = load_file(path)
     if not (isinstance(state, dict) and set(NEEDED) <= set(state) and isinstance(state['iter'], int)):
@@ -76,15 +76,15 @@ def _check_whole(opt, path):
     folder, iteration = _folder_of_networks(opt, path), state['iter']
     try:
         for label in _labels(opt):
-            _check_numbers(folder / f'{label}_{iteration}.pth')
+            _check_finite(folder / f'{label}_{iteration}.pth')
         for rank in range(1, opt['world_size']) if _needs_parts(opt, state) else ():
             load_file(rank_file(Path(path).parent, iteration, rank))
     except OptionError as error:
         raise OptionError(f'{path} is damaged: {error}') from error
 
 
-def _check_numbers(path):
-    """Raise ``OptionError`` if a file of weights has some that are not finite, as BasicSR's models save them."""
+def _check_finite(path):
+    """Raise ``OptionError`` if a file has weights that are not finite, which BasicSR's models save."""
     leaves = [leaf for leaf in tree_leaves(read_file(path)) if isinstance(leaf, torch.Tensor)]
     if not all(leaf.isfinite().all() for leaf in leaves):
         raise OptionError(f'{path} has weights that are not finite')
@@ -95,7 +95,7 @@ def _needs_parts(opt, state):
 
 
 def _labels(opt):
-    """The stems of the files of all networks that come from the checkpoint."""
+    """The labels of all networks that are loaded from the checkpoint, such as net_g."""
     ignored = opt['path'].get('ignore_resume_networks') or ()
     single = [key for key in opt if key.startswith('network_') and key not in ignored]
     names = [f'net_{key.removeprefix("network_")}' for key in single]
@@ -103,15 +103,15 @@ def _labels(opt):
 
 
 def _folder_of_networks(opt, state_path):
-    """The folder ``models`` beside the states, where BasicSR has it, or that of this run."""
+    """The folder ``models`` beside the states, as in BasicSR's layout, or that of this run."""
     beside = Path(state_path).resolve().parent.parent / 'models'
     return beside if beside.is_dir() else Path(opt['path']['models'])
 
 
 def _take_networks(opt, state_path, iteration):
-    """Let the networks be built from the checkpoint, as BasicSR's ``check_resume`` does.
+    """Set the paths of the networks to those of the checkpoint, as BasicSR's ``check_resume`` does.
 
-    The keys of the option file are of the files that the training began with; here ``params`` is what is trained.
+    ``param_key_*`` in the option file belongs to the pretrained files; in a checkpoint ``params`` is what is trained.
     """
     paths, folder = opt['path'], _folder_of_networks(opt, state_path)
     paths['resumed_models'] = str(folder)
@@ -122,9 +122,9 @@ def _take_networks(opt, state_path, iteration):
 
 
 def remove_old(paths, iteration, keep):
-    """Remove the checkpoints before the last ``keep`` ones up to ``iteration``, which is whole.
+    """Remove all but the last ``keep`` checkpoints up to ``iteration``, which is complete.
 
-    A state goes before its networks, so that what is half removed does not look whole.
+    A state is removed before its networks, so a half removed checkpoint is never taken for a complete one.
     """
     states = [path for path in states_in(paths['training_states']) if int(path.stem) <= iteration]
     for state in states[keep:]:
@@ -135,7 +135,7 @@ def remove_old(paths, iteration, keep):
 
 
 def remove_parts(paths):
-    """Remove what a run that was killed while it saved has left half written."""
+    """Remove partial files of a run that was killed while saving."""
     for folder in (paths['training_states'], paths['models']):
         for path in Path(folder).glob(f'{PART}*'):
             path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""What a running training shows: on a terminal two lines below those of the log, elsewhere the lines of the log alone.
+"""The progress of a training on a terminal: two lines below the log. Elsewhere the log alone is printed.
 
-The first says how far it is, how fast, and what it waits for; the second how the GAN does.
+The first line shows iterations, speed and the share of waiting for data; the second shows the state of the GAN.
 """
 
 import contextlib
@@ -14,36 +14,51 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from basicsr_ganzoo.trainer.observer import Observer
+
 SHORTEST_BAR = 6  # columns
 HEALTHY = 'healthy'
 
 
-class Display:
-    """The two lines, which never need more columns than the terminal has.
+class TerminalBar(Observer):
+    """Shows two lines, never wider than the terminal, while a training runs; nothing if stderr is no terminal."""
 
-    ``log`` has the numbers of the last line of the log, ``metrics`` those of the last validation, and ``verdict`` is
-    what the health report says.
-
-    Args:
-        total: the last iteration.
-        done: the iteration that a resumed run begins behind.
-    """
-
-    def __init__(self, total, done=0):
-        self.total, self.iteration = total, done
+    def __init__(self):
+        self.total = self.iteration = 0
         self.seconds = self.data_seconds = 0.0
         self.log, self.metrics, self.verdict = {}, {}, ''
+        self._shown = contextlib.ExitStack()
 
-    def step(self, iteration, seconds, data_seconds):
-        """Take note of a step; the times are means of one step, in seconds."""
+    def on_start(self, opt, iteration):
+        self.total, self.iteration = opt['train']['total_iter'], iteration
+        if sys.stderr.isatty():
+            # A stdout that is no terminal is not redirected: rich would send it to this terminal.
+            redirect = sys.stdout.isatty()
+            live = Live(self, console=Console(stderr=True), refresh_per_second=2, redirect_stdout=redirect)
+            self._shown.enter_context(live)
+            self._shown.enter_context(_log_above())
+
+    def on_step(self, iteration, model, seconds, data_seconds):
         self.iteration, self.seconds, self.data_seconds = iteration, seconds, data_seconds
+        health = getattr(model, 'health', None)  # models of BasicSR have none
+        self.verdict = health.status if health else ''
+
+    def on_log(self, iteration, log):
+        self.log = log
+
+    def on_validation(self, iteration, data_set, metrics):
+        self.metrics = metrics
+
+    def on_end(self):
+        self._shown.close()
 
     def __rich_console__(self, console, options):
         yield self._progress(options.max_width)
         yield self._health(options.max_width)
 
     def _progress(self, width):
-        done, rates = f'{self.iteration:,}/{self.total:,} ', rate_texts(self.seconds, self.data_seconds, self._left)
+        left = self.seconds * max(self.total - self.iteration, 0)
+        done, rates = f'{self.iteration:,}/{self.total:,} ', rate_texts(self.seconds, self.data_seconds, left)
         room = width - len(done) - SHORTEST_BAR
         rate = next((f' {text}' for text in rates if len(text) < room), f' {rates[-1]}')
         line = Table.grid()
@@ -51,28 +66,21 @@ class Display:
         line.add_row(_line(done), bar, _line(rate))
         return line
 
-    @property
-    def _left(self):
-        return self.seconds * max(self.total - self.iteration, 0)
-
     def _health(self, width):
-        line = Text(self.verdict, 'green' if self.verdict == HEALTHY else 'bold yellow', **ONE_LINE)
-        for number in numbers_that_matter(self.log, self.metrics):
-            text = f' | {number}' if line else number
+        line = _line(self.verdict, 'green' if self.verdict == HEALTHY else 'bold yellow')
+        for metric in key_metrics(self.log, self.metrics):
+            text = f' | {metric}' if line else metric
             if len(line) + len(text) <= width:
                 line.append(text, 'default')
         return line
 
 
-ONE_LINE = {'no_wrap': True, 'overflow': 'ellipsis'}
-
-
-def _line(text):
-    return Text(text, **ONE_LINE)
+def _line(text, style=''):
+    return Text(text, style, no_wrap=True, overflow='ellipsis')
 
 
 def rate_texts(seconds, data_seconds, seconds_left):
-    """The rate of steps, the share of waiting for pictures in it, and the time that is left, the longest text first."""
+    """Texts for speed, share of waiting for data and remaining time, the longest first."""
     if not seconds:
         return ['']
     rate = f'{1 / seconds:.1f} it/s' if seconds < 1 else f'{seconds:.1f} s/it'
@@ -82,8 +90,8 @@ def rate_texts(seconds, data_seconds, seconds_left):
     return [f'{rate}, {share} for data, {eta}', f'{rate}, {share}, {eta}', f'{rate}, {eta}', eta]
 
 
-def numbers_that_matter(log, metrics):
-    """Texts, those first that may not be left out: how D judges, rho, a metric of the last validation, a loss."""
+def key_metrics(log, metrics):
+    """Texts by importance: D's accuracy or losses, rho, a metric of the last validation, a loss of G."""
     texts = []
     for key in log:
         if key.startswith('acc_d_real'):
@@ -99,22 +107,8 @@ def numbers_that_matter(log, metrics):
 
 
 @contextlib.contextmanager
-def progress_bar(total, done, visible=True):
-    """Give a :class:`Display`, which is shown if there is a terminal and ``visible``: in the first process."""
-    display = Display(total, done)
-    if not (visible and sys.stderr.isatty()):
-        yield display
-        return
-    # A stdout that is no terminal stays as it is: rich would send it to this one.
-    redirect = sys.stdout.isatty()
-    live = Live(display, console=Console(stderr=True), refresh_per_second=2, redirect_stdout=redirect)
-    with live, _log_above():
-        yield display
-
-
-@contextlib.contextmanager
 def _log_above():
-    """Send the lines of BasicSR's log to where rich prints them above its bar: to the present ``sys.stderr``."""
+    """Send BasicSR's log to the present ``sys.stderr``, through which rich prints it above the two lines."""
     handlers = [h for h in logging.getLogger('basicsr').handlers if type(h) is logging.StreamHandler]
     before = [handler.setStream(sys.stderr) or sys.__stderr__ for handler in handlers]
     try:

@@ -1,4 +1,4 @@
-"""The folder of an experiment: made, or set aside with ``--fresh``; never taken from a run that is in it."""
+"""The folder of an experiment: created, locked, renamed with ``--fresh``, and never overwritten."""
 
 import errno
 import itertools
@@ -17,16 +17,16 @@ except ImportError:  # Windows
     fcntl = None
 
 LOCK = '.lock'
-#: what a system says of a lock that another process has; anything else says that it has no locks
+#: errors that mean another process holds the lock; others mean that the file system has no locks
 TAKEN = (errno.EACCES, errno.EAGAIN)
-_held = []  # open files, with which a lock would go
+_held = []  # open files; closing one would release its lock
 
 
 def prepare(opt, fresh, resuming, option_file):
-    """Make the folders that the run writes to, and claim them; for the first of several processes.
+    """Create and lock the folders of the run; called in the first process.
 
     Raises:
-        OptionError: a run is in them, and nothing says that it is to go on or to be set aside; or it still runs.
+        OptionError: they hold a run that is neither resumed nor renamed, or that is still running.
     """
     paths = opt['path']
     home, board = Path(paths['experiments_root']), _board(opt)
@@ -34,11 +34,13 @@ def prepare(opt, fresh, resuming, option_file):
         claim(home)
     if fresh:
         if home.resolve() in Path(option_file).resolve().parents:
-            raise OptionError(f'--fresh would set {option_file} aside too; copy it to elsewhere, and train with that')
+            raise OptionError(
+                f'--fresh would rename the folder of {option_file}; copy that file elsewhere, and train with the copy'
+            )
         for folder in (home, board):
-            _set_aside(folder)
+            _archive(folder)
     elif resuming:
-        _refuse_to_go_back(opt, home)
+        _refuse_earlier_state(opt, home)
     else:
         _refuse_to_overwrite(opt, home)
     for name in ('models', 'training_states', 'visualization'):
@@ -54,17 +56,17 @@ def _make(folder):
         if error.errno in NO_ROOM:
             raise
         raise OptionError(f'cannot write there: {error}') from error
-    if not os.access(folder, os.W_OK):  # better now than at the first save
+    if not os.access(folder, os.W_OK):  # better to know now than at the first save
         raise OptionError(f'cannot write there: {folder} is not writable')
 
 
 def claim(home):
-    """Keep other trainings out of a folder for as long as this process lives.
+    """Lock a folder for the lifetime of this process.
 
-    A lock of POSIX, which ends with the process however it ends, and which the workers of its loaders do not inherit.
+    A POSIX lock ends with the process, however it ends, and is not inherited by the workers of data loaders.
 
     Raises:
-        OptionError: a training that runs has it.
+        OptionError: a running training holds the lock.
     """
     if fcntl is None:
         return
@@ -81,7 +83,7 @@ def _board(opt):
     return Path(opt['root_path']) / 'tb_logger' / opt['name']
 
 
-def _set_aside(folder):
+def _archive(folder):
     if folder.exists():
         new_name = _free(folder.with_name(f'{folder.name}_archived_{get_time_str()}'))
         folder.rename(new_name)
@@ -89,18 +91,18 @@ def _set_aside(folder):
 
 
 def _free(folder):
-    """A name that no folder has: two runs may be set aside in one second."""
+    """A name that is free: two runs may be renamed within one second."""
     names = itertools.chain([folder], (folder.with_name(f'{folder.name}_{number}') for number in itertools.count(2)))
     return next(name for name in names if not name.exists())
 
 
-def _refuse_to_go_back(opt, home):
-    """A run that goes on from elsewhere, or from an earlier state, would write over what is there."""
+def _refuse_earlier_state(opt, home):
+    """Raise ``OptionError`` if resuming from elsewhere, or from an earlier state, would overwrite a later state."""
     states, resumed = states_in(opt['path']['training_states']), Path(opt['path']['resume_state'])
     if states and not opt['auto_resume'] and not resumed.samefile(states[0]):
         raise OptionError(
-            f'{home} holds a run up to iteration {states[0].stem}, over which one from {resumed} would write; change '
-            'name to go on from there in a folder of its own, or go on with --auto_resume'
+            f'{home} holds a run up to iteration {states[0].stem}, which a run resumed from {resumed} would '
+            'overwrite; change name to continue in a folder of its own, or go on with --auto_resume'
         )
 
 
@@ -109,12 +111,12 @@ def _refuse_to_overwrite(opt, home):
     networks = sorted(path.name for path in Path(opt['path']['models']).glob('net_g_*.pth'))
     if states and not opt['auto_resume']:
         raise OptionError(
-            f'{home} holds a run up to iteration {states[0].stem}; go on with --auto_resume, start anew with --fresh, '
-            'which sets that run aside, or change name'
+            f'{home} holds a run up to iteration {states[0].stem}; go on with --auto_resume, restart with --fresh, '
+            'which renames that run, or change name'
         )
-    # One network without a state is what a kill in the first save leaves; more are somebody's results.
+    # A single network without a state is left by a kill during the first save; more are results to keep.
     if len(networks) > 1 or 'net_g_latest.pth' in networks or (networks and not opt['auto_resume']):
         raise OptionError(
-            f'{home} holds {networks[-1]} but no training state to go on from; start anew with --fresh, which sets '
-            'these networks aside, or change name'
+            f'{home} holds {networks[-1]} but no training state to resume from; restart with --fresh, which '
+            'renames this folder, or change name'
         )

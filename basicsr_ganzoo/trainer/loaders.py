@@ -1,4 +1,4 @@
-"""The data loaders of a training: one that ends after the last iteration, and one for each validation set."""
+"""The data loaders of a training: one for all its batches, and one for each validation set."""
 
 import cv2
 import torch
@@ -8,13 +8,13 @@ from basicsr.data.prefetch_dataloader import CUDAPrefetcher
 
 from basicsr_ganzoo.basicsr_patches import repaired_build_dataset
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.trainer.prefetch import SideStream, copied_ahead
-from basicsr_ganzoo.trainer.sampler import Position, SeededDataset, SteadyBatches
-from basicsr_ganzoo.trainer.signals import leave_signals_to_the_trainer
+from basicsr_ganzoo.trainer.prefetch import SideStream, prefetched
+from basicsr_ganzoo.trainer.sampler import EpochPosition, ResumableBatchSampler, SeededDataset
+from basicsr_ganzoo.trainer.signals import ignore_signals
 
 
 class TrainingData:
-    """The training set, and its batches from any iteration on.
+    """The training set and its batches, from any position.
 
     Args:
         opt: the completed options.
@@ -35,11 +35,11 @@ class TrainingData:
 
     @property
     def whole_batch(self):
-        """The number of pictures in a step of all processes."""
+        """Number of samples in a step of all processes."""
         return self.batch_size * self.opt['world_size']
 
     def identity(self):
-        """What has to be the same for a resumed run to take the same pictures."""
+        """What must be unchanged for a resumed run to see the same samples."""
         return {
             'seed': self.opt['manual_seed'],
             'processes': self.opt['world_size'],
@@ -49,25 +49,25 @@ class TrainingData:
         }
 
     def start(self, epoch=0, batch=0):
-        """The :class:`Position` from which to go on."""
-        return Position(epoch, batch, self.per_epoch)
+        """The :class:`EpochPosition` to start from."""
+        return EpochPosition(epoch, batch, self.per_epoch)
 
     def batches(self, start, count):
-        """An iterator over ``count`` batches from ``start`` on, loaded ahead by the workers.
+        """An iterator over ``count`` batches from ``start``, loaded ahead by the workers.
 
-        On a GPU the next batch is copied there while a step runs; ``prefetch_mode: cuda`` takes BasicSR's way for that.
+        On a GPU the next batch is copied while a step runs; ``prefetch_mode: cuda`` uses BasicSR's prefetcher for that.
         """
-        loader = self._loader(SteadyBatches(self.sampler, self.batch_size, start, count))
+        loader = self._loader(ResumableBatchSampler(self.sampler, self.batch_size, start, count))
         if not self.opt['num_gpu']:
             return iter(loader)
         if self.block.get('prefetch_mode') != 'cuda':
-            return copied_ahead(loader, SideStream(torch.device('cuda')))
+            return prefetched(loader, SideStream(torch.device('cuda')))
         if not loader.pin_memory:
-            raise OptionError('datasets.train.prefetch_mode: cuda needs pin_memory: true beside it')
+            raise OptionError('datasets.train.prefetch_mode: cuda needs pin_memory: true')
         return iter(CUDAPrefetcher(loader, self.opt).next, None)
 
     def _loader(self, batches):
-        # One loader for the whole training: its workers live as long, so that persistent_workers has nothing to add.
+        # One loader serves the whole training, so its workers are persistent anyway.
         workers = self.block['num_worker_per_gpu']
         ahead = 1 + self.block.get('num_prefetch_queue', 1) if self.block.get('prefetch_mode') == 'cpu' else 2
         return torch.utils.data.DataLoader(
@@ -76,19 +76,19 @@ class TrainingData:
             num_workers=workers,
             prefetch_factor=max(ahead, 2) if workers else None,
             pin_memory=self.block.get('pin_memory') is not False and self.opt['num_gpu'] > 0,
-            worker_init_fn=begin_worker,
-            generator=torch.Generator(),  # else it would draw from the one that the training saves
+            worker_init_fn=init_worker,
+            generator=torch.Generator(),  # otherwise it would draw from the global one, which checkpoints save
         )
 
 
-def begin_worker(_):
-    """What every process that loads pictures begins with."""
-    cv2.setNumThreads(0)  # OpenCV's own threads, as many as the machine has cores in each worker, would but wait
-    leave_signals_to_the_trainer()
+def init_worker(_):
+    """Set up a process that loads data."""
+    cv2.setNumThreads(0)  # by default OpenCV starts a thread per core in each worker
+    ignore_signals()
 
 
 def validation_loaders(opt, logger):
-    """BasicSR's loader for each block of ``datasets`` beside train, in their order."""
+    """BasicSR's loader for each validation set in ``datasets``, in order."""
     loaders = []
     for name, block in opt['datasets'].items():
         if name == 'train' or (block['phase'] == 'val' and not opt.get('val')):

@@ -1,4 +1,4 @@
-"""The loop: so many iterations, with the log, the checkpoints and the validation of BasicSR's."""
+"""The training loop, with BasicSR's log, checkpoints and validation."""
 
 import contextlib
 import datetime
@@ -10,12 +10,10 @@ from basicsr_ganzoo.basicsr_patches import unchanged_randomness
 from basicsr_ganzoo.engine import distributed
 from basicsr_ganzoo.errors import BrokenOff, Stopped
 from basicsr_ganzoo.trainer.checkpoints import remove_old
-from basicsr_ganzoo.trainer.console import progress_bar
-from basicsr_ganzoo.trainer.save import WholeCheckpoint
-from basicsr_ganzoo.trainer.signals import StopRequest, UntilAsked
+from basicsr_ganzoo.trainer.signals import InterruptibleLoader, StopRequest
 
-#: after so many iterations the mean times count, and a share of waiting above this is worth a word
-SETTLED, WAITS = 200, 0.2
+#: after this many iterations the mean times are stable; waiting for more than this share of the time gives a warning
+STABLE_AFTER, MAX_WAITING = 200, 0.2
 
 
 class Loop:
@@ -23,18 +21,20 @@ class Loop:
 
     Args:
         opt: the completed options.
-        model: any model of BasicSR's.
+        model: any model with BasicSR's interface.
         data: the :class:`~.loaders.TrainingData`.
         validation: the loaders of the validation sets.
         tb_logger: TensorBoard's writer, or None.
-        iteration: the number of iterations that are done.
-        start: the :class:`~.sampler.Position` of the next batch.
+        iteration: number of iterations that are done.
+        start: the :class:`~.sampler.EpochPosition` of the next batch.
+        observers: each an :class:`~.observer.Observer`.
     """
 
-    def __init__(self, opt, model, data, validation, tb_logger, iteration, start):
+    def __init__(self, opt, model, data, validation, tb_logger, iteration, start, observers=()):
         self.opt, self.model, self.data, self.validation, self.tb_logger = opt, model, data, validation, tb_logger
         self.first = self.iteration = iteration
         self.start, self.total = start, opt['train']['total_iter']
+        self.observers = observers if opt['rank'] == 0 else ()
         self.saved = self.validated = None
         self.warned = False
         self.stop = StopRequest(opt['dist'])
@@ -50,21 +50,26 @@ class Loop:
         """
         begun = time.time()
         batches = self.data.batches(self.start, max(self.total - self.iteration, 0))
-        with self.stop, self._bar() as self.display:
-            if self.iteration:  # a stop came between the checkpoint and the validation, perhaps
+        with self.stop, self._observed():
+            if self.iteration:  # the run may have stopped between the checkpoint and the validation
                 self._validate_if_due()
             for batch in batches:
                 self._step(batch)
                 if self._is_due(self.opt['logger']['save_checkpoint_freq']):
                     self._save()
-                self._leave_if_asked()
+                self._stop_if_requested()
                 self._validate_if_due()
                 self.data_timer.start()
                 self.step_timer.start()
             self._finish(begun)
 
-    def _bar(self):
-        return progress_bar(self.total, self.iteration, self.opt['rank'] == 0)
+    @contextlib.contextmanager
+    def _observed(self):
+        with contextlib.ExitStack() as started:
+            for observer in self.observers:
+                observer.on_start(self.opt, self.iteration)
+                started.callback(observer.on_end)
+            yield
 
     def _step(self, batch):
         self.data_timer.record()
@@ -77,35 +82,36 @@ class Loop:
             self.messages.reset_start_time()
         if self._is_due(self.opt['logger']['print_freq']):
             self._log()
-        self.display.step(self.iteration, self.step_timer.get_avg_time(), self.data_timer.get_avg_time())
-        health = getattr(self.model, 'health', None)
-        self.display.verdict = health.status if health else ''
+        times = self.step_timer.get_avg_time(), self.data_timer.get_avg_time()
+        for observer in self.observers:
+            observer.on_step(self.iteration, self.model, *times)
 
     def _log(self):
         times = {'time': self.step_timer.get_avg_time(), 'data_time': self.data_timer.get_avg_time()}
         rates = {'lrs': self.model.get_current_learning_rate()}
-        place = {'epoch': self._epoch, 'iter': self.iteration}
+        progress = {'epoch': self._epoch, 'iter': self.iteration}
         log = self.model.get_current_log()
-        self.messages({**place, **rates, **times, **log})
-        self.display.log = log
+        self.messages({**progress, **rates, **times, **log})
+        for observer in self.observers:
+            observer.on_log(self.iteration, log)
         self._warn_of_waiting(times['data_time'] / max(times['time'], 1e-9))
 
     def _warn_of_waiting(self, share):
-        if self.warned or share <= WAITS or self.iteration - self.first < SETTLED:
+        if self.warned or share <= MAX_WAITING or self.iteration - self.first < STABLE_AFTER:
             return
         self.warned = True
         workers = self.data.block['num_worker_per_gpu']
         self.logger.warning(
-            f'{share:.0%} of the time is waiting for pictures; raise datasets.train.num_worker_per_gpu ({workers})'
+            f'{share:.0%} of the time is waiting for data; raise datasets.train.num_worker_per_gpu ({workers})'
         )
 
-    def _leave_if_asked(self):
+    def _stop_if_requested(self):
         """Save and raise ``Stopped`` if a signal came to one of the processes."""
         number = distributed.agreed(self.stop.number)
         if number:
             if self.saved != self.iteration:
                 self._save()
-            raise Stopped(self._farewell(), number)
+            raise Stopped(self._stop_message(), number)
 
     def _validate_if_due(self):
         if self.opt.get('val') and self._is_due(self.opt['val']['val_freq']):
@@ -120,37 +126,38 @@ class Loop:
         return self.start.after(max(self.iteration - self.first - 1, 0)).epoch
 
     def _save(self):
-        """Save a checkpoint, and remove what is too old once it is whole."""
-        place = self.start.after(self.iteration - self.first)
-        self.model.loop_state = {'epoch': place.epoch, 'batch': place.batch, **self.data.identity()}
+        """Save a checkpoint; once it is complete, remove those that are too old."""
+        position = self.start.after(self.iteration - self.first)
+        self.model.loop_state = {'epoch': position.epoch, 'batch': position.batch, **self.data.identity()}
         self.logger.info('Saving models and training states.')
-        self._save_whole(self._epoch, self.iteration)
+        self.model.save(self._epoch, self.iteration)
         self.saved = self.iteration
         keep = self.opt['logger'].get('keep_last')
         if keep and self.opt['rank'] == 0:
             remove_old(self.opt['path'], self.iteration, keep)
 
-    def _save_whole(self, epoch, iteration):
-        with WholeCheckpoint(getattr(self.model, 'loop_state', None)):
-            self.model.save(epoch, iteration)
-
     def _validate(self):
-        """Validate in the first process alone, for which its generator must not wait for those of the others.
+        """Validate in the first process alone, whose generator must not wait for those of the others.
 
-        The random numbers stay as they are, of which PyTorch's loader draws one: training is the same without it.
-        A signal breaks it off; the resumed run does it again.
+        The random state is restored, because PyTorch's loader draws a number: validation does not change training.
+        A signal interrupts validation; a resumed run repeats it.
         """
         wrapped, self.model.net_g = self.model.net_g, self.model.get_bare_model(self.model.net_g)
         try:
             with unchanged_randomness(), contextlib.suppress(BrokenOff):
                 for loader in self.validation:
-                    until_asked = UntilAsked(loader, self.stop)
-                    self.model.validation(until_asked, self.iteration, self.tb_logger, self.opt['val']['save_img'])
+                    self._validate_on(loader)
         finally:
             self.model.net_g = wrapped
         self.validated = self.iteration
-        self.display.metrics = getattr(self.model, 'metric_results', {})
-        self._leave_if_asked()
+        self._stop_if_requested()
+
+    def _validate_on(self, loader):
+        interruptible = InterruptibleLoader(loader, self.stop)
+        self.model.validation(interruptible, self.iteration, self.tb_logger, self.opt['val']['save_img'])
+        for observer in self.observers:
+            metrics = dict(getattr(self.model, 'metric_results', {}))
+            observer.on_validation(self.iteration, loader.dataset.opt['name'], metrics)
 
     def _finish(self, begun):
         if self.iteration > self.first and self.saved != self.iteration:
@@ -158,11 +165,11 @@ class Loop:
         consumed = datetime.timedelta(seconds=int(time.time() - begun))
         self.logger.info(f'End of training. Time consumed: {consumed}')
         self.logger.info('Save the latest model.')
-        self._save_whole(-1, -1)
+        self.model.save(-1, -1)
         if self.opt.get('val') and self.validated != self.iteration:
             self._validate()
 
-    def _farewell(self):
+    def _stop_message(self):
         if self.opt['rank']:
             return ''
         state = f'{self.opt["path"]["training_states"]}/{self.iteration}.state'

@@ -1,16 +1,16 @@
-"""Batches that are on the GPU when a step wants them."""
+"""Copies the next batch to the GPU while a step runs."""
 
 import torch
 
 
-def copied_ahead(batches, copy):
-    """Yield batches, of each of which the copy begins before the one before it is handed out.
+def prefetched(batches, copy):
+    """Yield batches; the copy of each starts before the previous one is yielded.
 
-    Where loading fails, what was loaded before comes first.
+    If loading fails, the batches before are yielded first.
 
     Args:
         batches: an iterable.
-        copy: begins to copy a batch, and returns a function that waits for the copy and gives it.
+        copy: starts to copy a batch; returns a function that waits for the copy and returns it.
     """
     batches, ready, failure = iter(batches), None, None
     while failure is None:
@@ -26,7 +26,7 @@ def copied_ahead(batches, copy):
 
 
 class SideStream:
-    """Copies batches, dicts of tensors and other things, to a GPU while it computes.
+    """Copies batches (dicts of tensors and other values) to a GPU while it computes.
 
     Args:
         device: the GPU.
@@ -39,7 +39,7 @@ class SideStream:
     def __call__(self, batch):
         with torch.cuda.stream(self.stream):
             copied = {key: self._to_device(value) for key, value in batch.items()}
-            done = self.stream.record_event()  # of this copy: waiting for the stream would wait for the next one too
+            done = self.stream.record_event()  # waiting for the stream would wait for the next copy too
         return lambda: self._wait(copied, done)
 
     def _to_device(self, value):
@@ -50,5 +50,5 @@ class SideStream:
         stream.wait_event(done)
         for value in copied.values():
             if isinstance(value, torch.Tensor):
-                value.record_stream(stream)  # else its memory could be given to a later copy while it is in use
+                value.record_stream(stream)  # otherwise a later copy could reuse its memory too early
         return copied

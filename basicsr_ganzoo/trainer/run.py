@@ -1,4 +1,4 @@
-"""A training from its options to its end: folders, log, data, model, resuming, and the loop."""
+"""Runs a training: folders, log, data, model, resuming, then the loop."""
 
 import os
 import random
@@ -21,18 +21,24 @@ from basicsr_ganzoo.trainer.loop import Loop
 from basicsr_ganzoo.trainer.summary import introduction
 
 
-def train(opt, args, root):
+def train(opt, args, root, observers=()):
     """Train what ``opt``, the content of a checked option file, describes; write below ``root``.
+
+    Args:
+        opt: the options; they are completed in place.
+        args: the flags of ``ganzoo train``: opt (path of the option file), launcher, auto_resume, fresh, debug.
+        root: folder in which experiments are kept.
+        observers: each an :class:`~.observer.Observer`.
 
     Raises:
         OptionError: a mistake of the user's.
-        Stopped: a signal came, and what was reached is saved.
+        Stopped: a signal came; the step was finished and saved.
     """
     if args.launcher != 'none':
         distributed.start(args.launcher, opt.get('dist_params'))
     runtime.complete(opt, args, root)
     try:
-        _train(opt, args)
+        _train(opt, args, observers)
     except Stopped:
         distributed.stop()
         raise
@@ -48,7 +54,7 @@ def train(opt, args, root):
 
 
 def _seed(opt, saved_seed=None):
-    """Seed all random numbers; without ``manual_seed`` by that of the run to go on with, or by chance."""
+    """Seed all random numbers: with ``manual_seed``, or the seed of the resumed run, or a random one."""
     if opt.get('manual_seed') is None:
         chosen = saved_seed if saved_seed is not None else random.SystemRandom().randint(1, 10000)
         opt['manual_seed'] = distributed.of_first(lambda: chosen)
@@ -56,13 +62,13 @@ def _seed(opt, saved_seed=None):
 
 
 def _let_workers_end(error):
-    """Drop the data loaders that the frames of an error hold; Python would wait at its end for their workers."""
+    """Release the data loaders that the frames of an error hold; otherwise Python waits for their workers at exit."""
     while error:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
 
 
-def _train(opt, args):
+def _train(opt, args, observers=()):
     torch.backends.cudnn.benchmark = True
     if not opt['num_gpu']:
         keep_freed_memory()
@@ -75,11 +81,11 @@ def _train(opt, args):
         iteration, start = _resume(opt, model, data, state, logger) if state else (0, data.start())
         if opt['rank'] == 0:
             logger.info(introduction(opt, model, data, iteration))
-        Loop(opt, model, data, validation, tb_logger, iteration, start).run()
+        Loop(opt, model, data, validation, tb_logger, iteration, start, observers).run()
 
 
 def _resume(opt, model, data, state, logger):
-    """Give ``model`` the state. Returns the iteration and the position to go on from."""
+    """Load the state into ``model``. Returns the iteration and the position to continue from."""
     iteration = state['iter']
     logger.info(f'Resuming training from epoch: {state["epoch"]}, iter: {iteration}.')
     try:
@@ -88,33 +94,22 @@ def _resume(opt, model, data, state, logger):
         raise
     except (AssertionError, KeyError, ValueError) as error:
         raise OptionError(
-            f'{opt["path"]["resume_state"]} does not fit the option file ({error}); put its optimizers and schedulers '
-            'back, or start anew from its networks with path.pretrain_network_g'
+            f'{opt["path"]["resume_state"]} does not fit the option file ({error}); restore its optimizers and '
+            'schedulers there, or restart from its networks with path.pretrain_network_g'
         ) from error
     saved, now = state.get('loop'), data.identity()
-    changed = [key for key in now if saved and saved[key] != now[key]]
-    steady = saved and not changed
-    part = _part_of_rank(opt, model, state) if steady else None
-    if part:
-        model.resume_rank(part)
-    else:
-        _say_inexact(saved, now, changed, logger)
-    return iteration, data.start(saved['epoch'], saved['batch']) if steady else data.start(state['epoch'])
+    reason = 'models and states of BasicSR keep no random state and no position in the data'
+    if saved and 'rank' in state and hasattr(model, 'resume_rank'):
+        reason = ', '.join(f'{key} was {saved[key]} and is {now[key]}' for key in now if saved[key] != now[key])
+        if not reason:
+            model.resume_rank(_part_of_rank(opt, state))
+            return iteration, data.start(saved['epoch'], saved['batch'])
+    logger.warning(f'resuming, but not exactly as without a stop: {reason}; the epoch restarts')
+    return iteration, data.start(state['epoch'])
 
 
-def _part_of_rank(opt, model, state):
-    """What this process has for itself, or None for models of BasicSR's, which have nothing."""
-    if not ('rank' in state and hasattr(model, 'resume_rank')):
-        return None
+def _part_of_rank(opt, state):
+    """The part of a checkpoint that belongs to this process."""
     if opt['rank'] == 0:
         return state['rank']
     return load_file(rank_file(os.path.dirname(opt['path']['resume_state']), state['iter'], opt['rank']))
-
-
-def _say_inexact(saved, now, changed, logger):
-    why = ', '.join(f'{key} was {saved[key]} and is {now[key]}' for key in changed)
-    if not saved:
-        why = 'the state has no random numbers and no place among the pictures, as those of BasicSR'
-    anew = '; the epoch begins anew' if why else ''
-    why = why or "the random numbers of BasicSR's models are not saved, so that what they draw themselves is drawn anew"
-    logger.warning(f'going on, but not exactly as without a stop: {why}{anew}')

@@ -1,4 +1,4 @@
-"""Which pictures come when, and what is drawn for each: functions of the seed and the position alone."""
+"""Which sample comes when, and what is drawn for it: functions of the seed and the position alone."""
 
 import contextlib
 import random
@@ -11,28 +11,28 @@ from basicsr_ganzoo.basicsr_patches import unchanged_randomness
 
 
 @dataclass(frozen=True)
-class Position:
-    """A place between two batches: ``batch`` of ``per_epoch`` batches of ``epoch`` are done."""
+class EpochPosition:
+    """A position between two batches: ``batch`` of the ``per_epoch`` batches of ``epoch`` are done."""
 
     epoch: int
     batch: int
     per_epoch: int
 
     def after(self, batches):
-        """The position so many batches later."""
+        """The position after that many further batches."""
         epoch, batch = divmod(self.epoch * self.per_epoch + self.batch + batches, self.per_epoch)
-        return Position(epoch, batch, self.per_epoch)
+        return EpochPosition(epoch, batch, self.per_epoch)
 
 
-class SteadyBatches(torch.utils.data.Sampler):
+class ResumableBatchSampler(torch.utils.data.Sampler):
     """The batches of a whole training, over all epochs, each a list of (index, draw).
 
-    ``draw`` is the number of the sample among all that all processes ever take; it seeds what is drawn for the sample.
+    ``draw`` counts the samples of all processes since the training began; it seeds the random numbers of a sample.
 
     Args:
         sampler: BasicSR's ``EnlargedSampler``, which shuffles each epoch and gives each process its share.
         batch_size: of one process.
-        start: the :class:`Position` of the first batch.
+        start: the :class:`EpochPosition` of the first batch.
         count: number of batches.
     """
 
@@ -45,10 +45,10 @@ class SteadyBatches(torch.utils.data.Sampler):
     def __iter__(self):
         samples, of_epoch = [], None
         for number in range(self.count):
-            place = self.start.after(number)
-            if place.epoch != of_epoch:
-                samples, of_epoch = self._samples(place.epoch), place.epoch
-            yield samples[place.batch * self.batch_size :][: self.batch_size]
+            position = self.start.after(number)
+            if position.epoch != of_epoch:
+                samples, of_epoch = self._samples(position.epoch), position.epoch
+            yield samples[position.batch * self.batch_size :][: self.batch_size]
 
     def _samples(self, epoch):
         sampler = self.sampler
@@ -60,7 +60,7 @@ class SteadyBatches(torch.utils.data.Sampler):
 class SeededDataset(torch.utils.data.Dataset):
     """A dataset whose crops, flips and kernels follow from ``seed`` and the number of the draw.
 
-    So they are the same in any worker, with any number of workers, and after a resume in the middle of an epoch.
+    So they are the same in any worker, with any number of workers, and after a resume within an epoch.
     """
 
     def __init__(self, dataset, seed):
@@ -70,8 +70,8 @@ class SeededDataset(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.dataset)
 
-    def __getitem__(self, place):
-        index, draw = place
+    def __getitem__(self, item):
+        index, draw = item
         in_worker = torch.utils.data.get_worker_info() is not None
         with contextlib.nullcontext() if in_worker else unchanged_randomness():
             _seed(self.seed, draw)
@@ -82,4 +82,4 @@ def _seed(*numbers):
     one, two, three = map(int, np.random.SeedSequence(numbers).generate_state(3))
     random.seed(one)
     np.random.seed(two)
-    torch.default_generator.manual_seed(three)  # torch.manual_seed would reach for the GPU too
+    torch.default_generator.manual_seed(three)  # torch.manual_seed would seed the GPU as well

@@ -1,11 +1,11 @@
-"""Stopping a run from outside: the step is finished and saved first."""
+"""Stops a run on SIGINT or SIGTERM, after the current step is finished and saved."""
 
 import signal
 import time
 
 from basicsr_ganzoo.errors import BrokenOff
 
-#: torchrun hands a Ctrl-C on that its processes have had already, so those two are one
+#: torchrun forwards a Ctrl-C that its processes have already received: within this time both count as one
 SAME = 2.0  # seconds
 
 
@@ -44,8 +44,8 @@ class StopRequest:
             self.number, self._since = number, time.monotonic()
 
 
-class UntilAsked:
-    """A loader that raises ``BrokenOff`` once a :class:`StopRequest` has come."""
+class InterruptibleLoader:
+    """A loader that raises ``BrokenOff`` once a :class:`StopRequest` has received a signal."""
 
     def __init__(self, loader, stop):
         self.loader, self.stop = loader, stop
@@ -63,7 +63,7 @@ class UntilAsked:
             yield data
 
 
-def leave_signals_to_the_trainer():
-    """In a worker of the data loader: Ctrl-C reaches all processes, and the last step needs its pictures."""
+def ignore_signals():
+    """For workers of a data loader: Ctrl-C reaches all processes, but the last step still needs its data."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

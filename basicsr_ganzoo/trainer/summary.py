@@ -1,4 +1,4 @@
-"""What the log says before the first step: device, images, iterations, batch, and where the run writes."""
+"""The summary in the log before the first step: device, images, iterations, batch, output folder."""
 
 import dataclasses
 
@@ -8,14 +8,14 @@ from basicsr_ganzoo.config.runtime import TORCHRUN
 
 
 def introduction(opt, model, data, iteration):
-    """The lines about a training that is about to go on behind ``iteration``."""
+    """The summary of a training that is about to continue after ``iteration``."""
     total = opt['train']['total_iter']
     rest = f'iterations {iteration + 1:,} to {total:,}' if iteration < total else f'all {total:,} iterations are done'
     lines = [
-        f'Training on {_device(opt)}: {len(data.dataset):,} pictures, {rest}, {data.per_epoch:,} in an epoch.',
+        f'Training on {_device(opt)}: {len(data.dataset):,} images, {rest}, {data.per_epoch:,} in an epoch.',
         f'Batch size per gpu: {data.batch_size}',
         f'World size (gpu number): {opt["world_size"]}',
-        f'Pictures in a step: {_pictures(opt, model, data)}',
+        f'Images in a step: {_images(opt, model, data)}',
         *_speed(model),
         f'Writing to: {opt["path"]["experiments_root"]}',
     ]
@@ -31,7 +31,7 @@ def _device(opt):
     return f'{name}, one of {count} GPUs (for all of them: {TORCHRUN.format(count)})'
 
 
-def _pictures(opt, model, data):
+def _images(opt, model, data):
     parts = getattr(getattr(model, 'speed', None), 'accumulate', 1)
     factors = [f'{data.batch_size} in each of {opt["world_size"]} processes'] if opt['world_size'] > 1 else []
     factors += [f'{parts} parts of {data.batch_size // parts}, one after the other'] if parts > 1 else []
@@ -39,11 +39,11 @@ def _pictures(opt, model, data):
 
 
 def _speed(model):
-    """The keys that make a step faster or smaller, where they are on."""
+    """The enabled options that make a step faster or smaller."""
     speed = getattr(model, 'speed', None)
     fields = dataclasses.fields(speed) if dataclasses.is_dataclass(speed) else ()
-    told = [f'{f.name}: {_as_yaml(getattr(speed, f.name))}' for f in fields if getattr(speed, f.name) != f.default]
-    return [f'Faster, smaller: {", ".join(told)}'] if told else []
+    enabled = [f'{f.name}: {_as_yaml(getattr(speed, f.name))}' for f in fields if getattr(speed, f.name) != f.default]
+    return [f'Speed and memory: {", ".join(enabled)}'] if enabled else []
 
 
 def _as_yaml(value):

@@ -1,4 +1,4 @@
-"""BasicSR's test pipeline, with the repairs that a CPU and a user's mistakes call for."""
+"""Runs BasicSR's test pipeline, with support for CPUs and clear errors."""
 
 import importlib
 import os
@@ -11,7 +11,7 @@ from basicsr_ganzoo.engine import distributed
 
 
 def test_pipeline(argv, root, change):
-    """Run BasicSR's test pipeline with ``argv``; ``change`` edits its options; it writes to ``root``/results."""
+    """Run BasicSR's test pipeline with ``argv``; ``change`` edits its options; results go to ``root``/results."""
     pipeline = importlib.import_module('basicsr.test')
     repairs = {
         'parse_options': _repaired_parse_options(pipeline.parse_options, change),

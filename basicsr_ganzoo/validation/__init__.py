@@ -1,1 +1,1 @@
-"""What happens in a validation: pictures in tiles, metrics, previews, and the best checkpoint."""
+"""What happens in a validation beside metrics: previews, and the best checkpoint."""

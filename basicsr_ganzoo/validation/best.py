@@ -15,30 +15,31 @@ NAME = 'net_g_best.pth'
 
 
 class BestCheckpoint:
-    """Keeps the generator of the best validation so far as ``net_g_best.pth``, which also says what it was.
+    """Keeps the generator of the best validation so far in a file, which also says what that validation was.
 
-    A resumed run goes on from what that file says, so that the two always agree, wherever the run was stopped.
+    A resumed run continues from what that file says, so that the two always agree, wherever the run was stopped.
 
     Args:
+        path: of the file.
         metric: its key in ``val.metrics``.
         better: ``higher`` or ``lower``.
-        data_set: the name of the data set that counts.
+        data_set: the name of the data set that counts; None for any.
         found: what the file of an earlier part of the run says, if there is one.
     """
 
-    def __init__(self, metric, better, data_set, found=None):
-        self.metric, self.better, self.data_set = metric, better, data_set
+    def __init__(self, path, metric, better, data_set, found=None):
+        self.path, self.metric, self.better, self.data_set = path, metric, better, data_set
         fits = found and all(found.get(key) == value for key, value in self._what().items())
         self.best = dict(found) if fits else {}
 
     @classmethod
-    def of(cls, model):
-        """The one that ``val.keep_best`` asks for, or None.
+    def of(cls, opt):
+        """The one that ``val.keep_best`` of the options requests, or None.
 
         Raises:
             OptionError: its metric is not in ``val.metrics``, or ``better`` is neither word.
         """
-        val = model.opt.get('val') or {}
+        val = opt.get('val') or {}
         block = val.get('keep_best')
         if not block:
             return None
@@ -51,13 +52,21 @@ class BestCheckpoint:
             check_choice('val.keep_best', 'better', better, ('higher', 'lower'))
         except ValueError as error:
             raise OptionError(error) from error
-        return cls(block['metric'], better, _first_data_set(model.opt), _found(model.opt['path']))
+        path = Path(opt['path'].get('models') or '.') / NAME
+        found = _found(path) if opt['path'].get('resume_state') else None
+        return cls(path, block['metric'], better, _first_data_set(opt), found)
 
-    def take(self, model, data_set, results, iteration):
-        """Save the generator if a validation was better than all before it; ``results`` are its metrics by name.
+    def update(self, networks, data_set, results, iteration):
+        """Save the networks if a validation was better than all before it.
+
+        Args:
+            networks: the generator and its average, by their keys in the file.
+            data_set: the name of the validated data set.
+            results: its metrics by name.
+            iteration: of the training.
 
         Raises:
-            DivergedError: a number of a network is not finite; nothing is saved.
+            DivergedError: a value of a network is not finite; nothing is saved.
             OptionError: the file cannot be written.
         """
         if data_set != (self.data_set or data_set) or self.metric not in results:
@@ -66,7 +75,7 @@ class BestCheckpoint:
         if math.isnan(value) or (before and not self._is_better(value, before['value'])):
             return
         self.best = {**self._what(), 'value': value, 'iter': iteration}
-        self._save(model)
+        self._save(networks)
         than = f' (before: {before["value"]:.4f} at iteration {before["iter"]})' if before else ''
         get_root_logger().info(f'Saved {NAME}: {self.metric} {value:.4f} on {data_set} at iteration {iteration}{than}')
 
@@ -76,14 +85,13 @@ class BestCheckpoint:
     def _what(self):
         return {'metric': self.metric, 'better': self.better, 'data_set': self.data_set}
 
-    def _save(self, model):
-        nets = {'params': model.net_g} | ({'params_ema': model.net_g_ema} if hasattr(model, 'net_g_ema') else {})
-        states = {}
-        for key, net in nets.items():
-            check_finite(model.get_bare_model(net), 'net_g')
-            state = model.get_bare_model(net).state_dict()
-            states[key] = {name: tensor.cpu() for name, tensor in state.items()}
-        save_whole({**states, 'best': self.best}, Path(model.opt['path']['models']) / NAME)
+    def _save(self, networks):
+        for net in networks.values():
+            check_finite(net, 'net_g')
+        states = {
+            key: {name: tensor.cpu() for name, tensor in net.state_dict().items()} for key, net in networks.items()
+        }
+        save_whole({**states, 'best': self.best}, self.path)
 
 
 def _first_data_set(opt):
@@ -91,13 +99,12 @@ def _first_data_set(opt):
     return blocks[0].get('name') if blocks else None
 
 
-def _found(paths):
-    """What an earlier part of the run kept, if this one goes on from it."""
-    path = Path(paths.get('models') or '.') / NAME
-    if not paths.get('resume_state') or not path.is_file():
+def _found(path):
+    """What an earlier part of the run kept."""
+    if not path.is_file():
         return None
     try:
         return read_file(path).get('best')
     except OptionError as error:
-        get_root_logger().warning(f'{error}; the best checkpoint is looked for anew')
+        get_root_logger().warning(f'{error}; the search for the best checkpoint restarts')
         return None

@@ -1,67 +1,67 @@
-"""Strips of pictures that show what training does: LQ, what the generator made at the start and makes now, and GT."""
+"""Strips of images that show what training changes: LQ, the generator's output at the start and now, and GT."""
 
-import contextlib
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from basicsr.utils import imwrite, tensor2img
 
 from basicsr_ganzoo.config.build import check_whole_number
+from basicsr_ganzoo.engine.snapshot import Snapshot
 
-SIDE = 480  # pixels of SR that a picture of a strip has at most, so that nothing is reduced
-GAP, BAR = 6, 26  # pixels between pictures, and above them for their names
+SIDE = 480  # the largest side of an image of a strip in pixels of SR, so that nothing is scaled down
+GAP, BAR = 6, 26  # pixels between images, and above them for their names
 
 
 class Previews:
-    """Writes a strip for each of the first validation pictures, as PNG to visualization/preview and to TensorBoard.
+    """Writes a strip for each of the first validation images, as PNG to visualization/preview and to TensorBoard.
 
-    The start is what the weights make that the run began with, and is computed in the first validation. It is kept as a
-    PNG file, from which a resumed run takes it; where there is none, its start is what it went on from. Pictures are
-    cut to their middle, :data:`SIDE` pixels at most, and none is reduced. Nothing of it changes the training.
+    The start is what the weights produce with which the run began, computed in the first validation. It is kept as a
+    PNG file, from which a resumed run reads it; without the file, its start is what it resumed from. Images are cropped
+    to their middle, :data:`SIDE` pixels at most, and never scaled down. The training is not affected.
 
     Args:
-        count: pictures of each data set.
-        weights: the state dict of the validated generator; a copy of it is held until the first validation is over.
-        resumed: whether strips of an earlier part of the run may be there.
+        count: images of each data set.
+        folder: where the strips go.
+        net: the validated generator; a copy of its weights is held until the first validation is over.
+        run: a function that gives the SR image of an LQ image and a network.
+        resumed: whether an earlier part of the run may have left its starts.
     """
 
-    def __init__(self, count, weights, resumed=False):
-        self.count, self.resumed = count, resumed
-        self.weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in weights.items()}
+    def __init__(self, count, folder, net, run, resumed=False):
+        self.count, self.folder, self.net, self.run, self.resumed = count, folder, net, run, resumed
+        self.weights = {name: tensor.detach().to('cpu', copy=True) for name, tensor in net.state_dict().items()}
         self.first_iter, self.written = None, set()
 
     @classmethod
-    def of(cls, model):
-        """Those that ``val.preview`` asks for, or None if it is 0 or not there.
+    def of(cls, opt, net, run):
+        """Those that ``val.preview`` of the options requests, or None if it is 0 or absent.
 
         Raises:
             OptionError: it is no whole number.
         """
-        count = (model.opt.get('val') or {}).get('preview') or 0
-        resumed = bool(model.opt['path'].get('resume_state'))
+        count = (opt.get('val') or {}).get('preview') or 0
         check_whole_number('val.preview', 'the number of pictures', count, 0)
-        if not count or model.opt.get('rank'):  # the first process validates alone
+        if not count or opt.get('rank'):  # the first process validates alone
             return None
-        return cls(count, model.validated_net().state_dict(), resumed)
+        folder = Path(opt['path']['visualization']) / 'preview'
+        return cls(count, folder, net, run, bool(opt['path'].get('resume_state')))
 
-    def take(self, model, data_set, name, visuals, iteration, tb_logger=None):
-        """Write the strip of a validation picture.
+    def write(self, data_set, name, visuals, iteration, tb_logger=None):
+        """Write the strip of a validation image.
 
         Args:
-            model: whose generator has the weights that ``result`` is of.
             data_set: its name.
-            name: that of the picture, with its number: no two of a data set have the same.
+            name: that of the image, with its number: no two of a data set have the same.
             visuals: ``lq``, ``result`` and perhaps ``gt``, images (1, C, H, W) on the CPU.
         """
         self.first_iter = iteration if self.first_iter is None else self.first_iter
         if iteration != self.first_iter:
             self.weights = None
-        folder = Path(model.opt['path']['visualization']) / 'preview' / data_set
+        folder = self.folder / data_set
         result = _picture(visuals['result'])
         pictures = {'LQ': _enlarged(_picture(visuals['lq']), result.shape)}
-        start = self._start(model, folder / f'{name}_start.png', visuals['lq'])
+        start = self._start(folder / f'{name}_start.png', visuals['lq'])
         if start is not None:
             pictures['start'] = start
         pictures[f'iteration {iteration}'] = _middle(result)
@@ -72,34 +72,25 @@ class Previews:
         if tb_logger:
             tb_logger.add_image(f'preview/{data_set}/{name}', image[..., ::-1].copy(), iteration, dataformats='HWC')
 
-    def _start(self, model, file, lq):
-        """The picture (H, W, 3) of the start: the file's, or made and written to it, or None if it is too late."""
+    def _start(self, file, lq):
+        """The start (H, W, 3): read from the file, or computed and written to it, or None if it is too late."""
         if (self.resumed or file in self.written) and file.is_file():
             return cv2.imread(str(file))
         if self.weights is None:
             return None
-        net = model.validated_net()
-        with _weights_of(net, self.weights):
-            picture = _middle(_picture(model.in_tiles(net, lq.to(model.device))))
+        current = Snapshot(self.net.state_dict().values())
+        self.net.load_state_dict(self.weights)
+        try:
+            picture = _middle(_picture(self.run(self.net, lq)))
+        finally:
+            current.restore()
         imwrite(picture, str(file))
         self.written.add(file)
         return picture
 
 
-@contextlib.contextmanager
-@torch.no_grad()
-def _weights_of(net, weights):
-    """Lend a network other weights."""
-    own = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    net.load_state_dict(weights)
-    try:
-        yield
-    finally:
-        net.load_state_dict(own)
-
-
 def strip(pictures):
-    """Pictures (h, w, 3), by what to write above them, side by side in one (H, W, 3) on white."""
+    """Images (h, w, 3), by the label above each, side by side in one (H, W, 3) on white."""
     height = max(picture.shape[0] for picture in pictures.values())
     columns = []
     for label, picture in pictures.items():
@@ -118,7 +109,7 @@ def _picture(image):
 
 
 def _enlarged(picture, shape):
-    """The middle of a picture after each of its pixels has become a square: what there is to see in LQ."""
+    """The middle of an image whose pixels are enlarged to squares."""
     return _middle(cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST))
 
 

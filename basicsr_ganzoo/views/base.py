@@ -9,8 +9,12 @@ from basicsr_ganzoo.losses.logits import at_least_float32
 class View(nn.Module):
     """Base class of the views: a differentiable transform of D's input, the same for real and fake images.
 
-    A subclass implements ``transform`` and, if it is random, ``draw``, which draws its random parameters.
+    A subclass implements ``transform`` and, if it is random, ``draw``, which draws its random parameters from
+    ``self.generator``.
     """
+
+    #: a ``torch.Generator``, set by an adversary; None is torch's global one
+    generator = None
 
     #: the smallest height and width that it accepts
     min_size = 1

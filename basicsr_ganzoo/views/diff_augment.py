@@ -100,7 +100,7 @@ class DiffAugmentView(View):
     def _span(self, image, size):
         """Which positions along an axis are in the hole: (N, size), bool."""
         side = round(self.cutout * size)
-        centre = (torch.rand(len(image), 1, device=image.device) * size).long()
+        centre = (self._rand(image) * size).long()
         offset = torch.arange(size, device=image.device) - centre + side // 2
         return (offset >= 0) & (offset < side)
 
@@ -110,13 +110,16 @@ class DiffAugmentView(View):
         return factor.view(-1, 1, 1, 1)
 
     def _chosen(self, image):
-        return torch.rand(len(image), 1, device=image.device) < self.probability
+        return self._rand(image) < self.probability
 
     def _half(self, image):
-        return self._chosen(image) & (torch.rand(len(image), 1, device=image.device) < 0.5)
+        return self._chosen(image) & (self._rand(image) < 0.5)
 
     def _uniform(self, image):
-        return torch.rand(len(image), 1, device=image.device) * 2 - 1
+        return self._rand(image) * 2 - 1
+
+    def _rand(self, image):
+        return torch.rand(len(image), 1, generator=self.generator, device=image.device)
 
 
 def change_colour(image, drawn):

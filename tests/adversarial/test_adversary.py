@@ -1,4 +1,4 @@
-"""One discriminator's step: how often it runs, what it changes, and that its numbers are those of the textbook."""
+"""One discriminator's step: how often D runs, what changes, and that losses and gradients are those of the formulas."""
 
 import copy
 
@@ -9,8 +9,10 @@ from _zoo import GAN_LOSSES
 from basicsr.losses import build_loss
 from basicsr.models import build_model
 
-from basicsr_ganzoo.adversarial.adversary import Adversary, WithFeatures
+from basicsr_ganzoo.adversarial.adapters import WithFeatures
+from basicsr_ganzoo.adversarial.adversary import Adversary
 from basicsr_ganzoo.adversarial.builder import freeze_first_layers
+from basicsr_ganzoo.adversarial.settings import AdversarySettings
 from basicsr_ganzoo.adversarial.skip import SkipWhenStrong
 from basicsr_ganzoo.engine.ema import MovingAverage
 from basicsr_ganzoo.errors import OptionError
@@ -33,8 +35,18 @@ def images(net, batch=2, seed=0):
     return (torch.rand(batch, 3, size, size, generator=generator) for _ in range(2))
 
 
-def adversary(net, loss):
-    return Adversary(net, loss, torch.optim.SGD(net.parameters(), lr=0.1))
+def adversary(net, loss, **parts):
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    return Adversary(net, loss, optimizer, **parts)
+
+
+def take_step(ours, real, fake, **options):
+    """A whole step, with its update of D. Returns the gradient at ``fake`` and the metrics."""
+    ours.optimizer.zero_grad(set_to_none=True)
+    result = ours.step(real, fake, **options)
+    ours.clip_gradients()
+    ours.commit({name: float(value) for name, value in result.metrics.items()})
+    return result.gradient, result.metrics
 
 
 @pytest.mark.parametrize('pairing', PAIRINGS)
@@ -45,7 +57,7 @@ def test_discriminator_runs_once_on_real_and_once_on_fake(loss, pairing):
     real, fake = images(net)
     seen = []
     net.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach().clone()))
-    adversary(net, LOSSES[loss](pairing=pairing)).step(real, fake)
+    take_step(adversary(net, LOSSES[loss](pairing=pairing)), real, fake)
     assert len(seen) == 2
     assert torch.equal(seen[0], real)
     assert torch.equal(seen[1], fake)
@@ -53,7 +65,7 @@ def test_discriminator_runs_once_on_real_and_once_on_fake(loss, pairing):
 
 @pytest.mark.parametrize('pairing', PAIRINGS)
 @pytest.mark.parametrize('loss', LOSSES)
-def test_step_equals_two_separate_games(loss, pairing):
+def test_a_step_equals_separate_computations_of_both_losses(loss, pairing):
     torch.manual_seed(0)
     net = DISCRIMINATORS['PatchGANDiscriminator'](num_feat=4, num_layers=2, norm='batch')
     real, fake = images(net)
@@ -67,7 +79,7 @@ def test_step_equals_two_separate_games(loss, pairing):
     sum(criterion.d_loss(reference(real), reference(fake))).backward()
     optimizer.step()
 
-    gradient, log = adversary(net, criterion).step(real, fake)
+    gradient, log = take_step(adversary(net, criterion), real, fake)
     torch.testing.assert_close(gradient, expected_gradient)
     torch.testing.assert_close(log['l_g_gan'], l_g.detach())
     for ours, theirs in zip(net.parameters(), reference.parameters(), strict=True):
@@ -75,12 +87,12 @@ def test_step_equals_two_separate_games(loss, pairing):
 
 
 @pytest.mark.parametrize('name', DISCRIMINATORS)
-def test_step_leaves_no_trace_on_the_images(name):
+def test_a_step_does_not_change_the_images(name):
     torch.manual_seed(0)
     net = small(name)
     real, fake = images(net)
     before = real.clone(), fake.clone()
-    gradient, _ = adversary(net, LOSSES['RaGANLoss']()).step(real, fake)
+    gradient, _ = take_step(adversary(net, LOSSES['RaGANLoss']()), real, fake)
     assert torch.equal(real, before[0])
     assert torch.equal(fake, before[1])
     assert not fake.requires_grad
@@ -94,7 +106,7 @@ def test_without_train_g_there_is_no_gradient_and_no_generator_loss_but_d_learns
     torch.manual_seed(0)
     net = small('UNetSNDiscriminator')
     before = copy.deepcopy(list(net.parameters()))
-    gradient, log = adversary(net, LOSSES['HingeGANLoss']()).step(*images(net), train_g=False)
+    gradient, log = take_step(adversary(net, LOSSES['HingeGANLoss']()), *images(net), train_g=False)
     assert gradient is None
     assert 'l_g_gan' not in log
     assert any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
@@ -103,23 +115,23 @@ def test_without_train_g_there_is_no_gradient_and_no_generator_loss_but_d_learns
 def test_log_is_detached_and_names_the_usual_keys():
     torch.manual_seed(0)
     net = small('MultiScalePatchGANDiscriminator')
-    _, log = adversary(net, LOSSES['LSGANLoss']()).step(*images(net))
+    _, log = take_step(adversary(net, LOSSES['LSGANLoss']()), *images(net))
     assert set(log) == {
         *('l_g_gan', 'l_d_real', 'l_d_fake', 'out_d_real', 'out_d_fake'),
-        *('acc_d_real', 'acc_d_fake', 'acc_pair', 'gap', 'max_logit'),
+        *('acc_d_real', 'acc_d_fake', 'acc_pair', 'gap', 'max_logit', 'grad_gan'),
     }
     assert all(value.ndim == 0 and not value.requires_grad and value.isfinite() for value in log.values())
 
 
 @pytest.mark.parametrize('name', ['UNetSNDiscriminator', 'MultiScalePatchGANDiscriminator'])
 @pytest.mark.parametrize('gan_type', ['vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge'])
-def test_a_loss_of_basicsr_plays_the_same_game_as_ours(gan_type, name):
+def test_a_loss_of_basicsr_gives_the_same_step_as_ours(gan_type, name):
     logs = []
     for loss_type in ('GANLoss', 'GANZooLoss'):
         torch.manual_seed(0)
         net = small(name)
         loss = build_loss({'type': loss_type, 'gan_type': gan_type, 'loss_weight': 0.1})
-        gradient, log = adversary(net, loss).step(*images(net))
+        gradient, log = take_step(adversary(net, loss), *images(net))
         logs.append({**log, 'gradient': gradient})
     for key, value in logs[0].items():
         torch.testing.assert_close(value, logs[1][key], msg=key)
@@ -148,14 +160,14 @@ def same(one, other):
 
 
 def walk(model, steps, seed=1):
-    """Take steps of a model on random pairs; yields the iteration after each."""
+    """Train a model on random pairs; yields the iteration after each step."""
     for iteration, batch in enumerate(batches(steps, gt_size=32, seed=seed), start=1):
         model.feed_data(batch)
         model.optimize_parameters(iteration)
         yield iteration
 
 
-def test_d_alone_learns_in_the_warm_up_and_between_gs_turns():
+def test_only_d_learns_in_the_warm_up_and_between_updates_of_g():
     torch.manual_seed(0)
     model = build_model(gan_opt(net_d_init_iters=2, net_d_iters=3))
     g, d, turns = weights(model.net_g), weights(only(model).net_d), []
@@ -175,7 +187,7 @@ def test_skipping_follows_the_smoothed_accuracy():
 
 
 class ByBrightness(torch.nn.Module):
-    """A discriminator that takes bright pictures for real ones."""
+    """A discriminator that takes bright images for real ones."""
 
     def __init__(self):
         super().__init__()
@@ -185,18 +197,16 @@ class ByBrightness(torch.nn.Module):
         return (image.mean(dim=(1, 2, 3)) - 0.5)[:, None] * self.weight
 
 
-def test_a_d_that_is_too_strong_sits_out_until_it_errs_and_keeps_its_gradient_for_g():
+def test_a_d_that_is_too_strong_skips_updates_until_it_errs_and_still_gives_g_a_gradient():
     net = ByBrightness()
-    ours = Adversary(
-        net, LOSSES['VanillaGANLoss'](), torch.optim.SGD(net.parameters(), lr=0.1), skip=SkipWhenStrong(0.8)
-    )
+    ours = adversary(net, LOSSES['VanillaGANLoss'](), settings=AdversarySettings(skip=SkipWhenStrong(0.8)))
     dark, bright = torch.full((2, 3, 8, 8), 0.1), torch.full((2, 3, 8, 8), 0.9)
     learned, accuracies = [], []
     for iteration in range(60):
         before = net.weight.item()
-        # First D can tell; then the pictures change places, so that it is always wrong.
-        gradient, log = ours.step(*((bright, dark) if iteration < 30 else (dark, bright)), iteration=iteration)
-        ours.observe({name: float(value) for name, value in log.items()})
+        # First D is right; then the images are swapped, so that it is always wrong.
+        real, fake = (bright, dark) if iteration < 30 else (dark, bright)
+        gradient, log = take_step(ours, real, fake, iteration=iteration)
         assert gradient.abs().sum() > 0
         assert bool(log['dlearns']) == (net.weight.item() != before)
         learned.append(bool(log['dlearns']))
@@ -207,7 +217,7 @@ def test_a_d_that_is_too_strong_sits_out_until_it_errs_and_keeps_its_gradient_fo
     assert learned[32:45] == [True] * 13
 
 
-def test_an_accuracy_of_1_never_skips_and_skipping_trains_otherwise():
+def test_an_accuracy_of_1_never_skips_and_skipping_changes_the_training():
     states = []
     for more in ({}, {'net_d_skip_accuracy': 1}, {'net_d_skip_accuracy': 0.5}):
         torch.manual_seed(0)
@@ -227,8 +237,7 @@ def test_frozen_layers_stay_and_all_others_learn(name):
     layers = [m for m in net.modules() if next(m.parameters(recurse=False), None) is not None]
     assert sum(frozen) == sum(1 for layer in layers[:2] for _ in layer.parameters(recurse=False))
     before = weights(net)
-    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
-    gradient, _ = Adversary(net, LOSSES['VanillaGANLoss'](), optimizer).step(*images(net))
+    gradient, _ = take_step(adversary(net, LOSSES['VanillaGANLoss']()), *images(net))
     unchanged = same(before, weights(net))
     assert all(still for still, is_frozen in zip(unchanged, frozen, strict=True) if is_frozen)
     assert sum(unchanged) - sum(frozen) <= len(unchanged) // 4  # a zero attention gate gives its neighbours no gradient
@@ -261,29 +270,13 @@ def test_an_average_copies_the_vectors_of_both_forms_of_spectral_norm(norm):
     assert all(torch.equal(average.state_dict()[name], net.state_dict()[name]) for name in vectors)
 
 
-@pytest.mark.parametrize('bad', [0.0, 1.0])
-def test_an_average_moves_where_a_step_is_good_on_the_device_and_nowhere_else(bad):
-    torch.manual_seed(0)
-    net, average = (
-        torch.nn.Sequential(torch.nn.utils.spectral_norm(torch.nn.Conv2d(3, 4, 3)), torch.nn.BatchNorm2d(4))
-        for _ in range(2)
-    )
-    net(torch.rand(2, 3, 8, 8))
-    expected = copy.deepcopy(average)
-    if not bad:
-        MovingAverage(expected, net).move(0.9)
-    MovingAverage(average, net).move(0.9, torch.tensor(bad))
-    for a, b in zip(average.state_dict().values(), expected.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-
-
 @pytest.mark.parametrize('matching', [None, {'type': 'FeatureMatchingLoss'}])
 def test_the_average_of_d_follows_the_formula_is_saved_and_resumed(matching, tmp_path):
     opt = gan_opt(SMALL_D | {'norm': 'batchspectral'}, net_d_ema_decay=0.9, feature_matching_opt=matching)
     opt['path'] = {'models': str(tmp_path), 'training_states': str(tmp_path)}
     torch.manual_seed(0)
     model = build_model(opt)
-    net, average = only(model).bare, only(model).average[0]
+    net, average = only(model).bare, only(model).settings.average.net
     expected = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     for _ in walk(model, 3):
         for name, tensor in net.state_dict().items():
@@ -300,7 +293,7 @@ def test_the_average_of_d_follows_the_formula_is_saved_and_resumed(matching, tmp
     opt['path'] |= {f'pretrain_network_{n}': str(tmp_path / f'net_{n}_3.pth') for n in 'gd'}
     resumed = build_model(opt)
     resumed.resume_training(torch.load(tmp_path / '3.state', weights_only=True))
-    assert all(same(only(resumed).average[0].state_dict().values(), average.state_dict().values()))
+    assert all(same(only(resumed).settings.average.net.state_dict().values(), average.state_dict().values()))
     assert all(same(only(resumed).bare.state_dict().values(), net.state_dict().values()))
 
 
@@ -358,16 +351,15 @@ def test_feature_matching_is_the_mean_distance_of_ds_maps_and_adds_its_gradient(
     (expected_gradient,) = torch.autograd.grad(l_g + expected, image)
 
     matching = FeatureMatchingLoss(loss_weight=2.0)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    ours = Adversary(WithFeatures(net), LOSSES['VanillaGANLoss'](0.1), optimizer, feature_matching=matching)
-    gradient, log = ours.step(real, fake)
+    ours = adversary(WithFeatures(net), LOSSES['VanillaGANLoss'](0.1), feature_matching=matching)
+    gradient, log = take_step(ours, real, fake)
     torch.testing.assert_close(log['l_g_fm'], expected.detach())
     torch.testing.assert_close(gradient, expected_gradient)
     assert ours.bare is net
 
 
 @pytest.mark.parametrize('name', WITH_SEVERAL_MAPS)
-def test_feature_matching_needs_no_pass_of_d_and_leaves_ds_game_alone(name):
+def test_feature_matching_needs_no_pass_of_d_and_does_not_change_ds_loss(name):
     states, passes = [], []
     for matching in (None, FeatureMatchingLoss()):
         torch.manual_seed(0)
@@ -379,11 +371,9 @@ def test_feature_matching_needs_no_pass_of_d_and_leaves_ds_game_alone(name):
             return original(image)
 
         net.features = features
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-        shown = WithFeatures(net) if matching else net
-        loss = LOSSES['RaGANLoss'](0.1)
-        regularizers = {'r1': R1Regularizer(interval=1)}
-        Adversary(shown, loss, optimizer, regularizers=regularizers, feature_matching=matching).step(*images(net))
+        wrapped = WithFeatures(net) if matching else net
+        parts = {'regularizers': {'r1': R1Regularizer(interval=1)}, 'feature_matching': matching}
+        take_step(adversary(wrapped, LOSSES['RaGANLoss'](0.1), **parts), *images(net))
         states.append(weights(net))
         passes.append(len(count))
     assert passes == [2, 2]
@@ -400,12 +390,9 @@ def test_feature_matching_goes_through_the_views():
     def negative(*pictures):
         return tuple(1 - picture for picture in pictures)
 
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    matching = FeatureMatchingLoss()
-    ours = Adversary(
-        WithFeatures(net).eval(), LOSSES['LSGANLoss'](), optimizer, views=[negative], feature_matching=matching
-    )
-    torch.testing.assert_close(ours.step(real, fake)[1]['l_g_fm'], expected.detach())
+    parts = {'views': [negative], 'feature_matching': FeatureMatchingLoss()}
+    ours = adversary(WithFeatures(net).eval(), LOSSES['LSGANLoss'](), **parts)
+    torch.testing.assert_close(ours.step(real, fake).metrics['l_g_fm'], expected.detach())
 
 
 def test_a_discriminator_without_features_is_an_error():
@@ -414,7 +401,7 @@ def test_a_discriminator_without_features_is_an_error():
         build_model(gan_opt(stock, feature_matching_opt={'type': 'FeatureMatchingLoss'}))
 
 
-def test_the_log_tells_what_the_regularizers_are_of_the_loss_of_d_whatever_their_interval():
+def test_the_log_has_the_share_of_the_regularizers_in_the_loss_of_d_whatever_their_interval():
     regularizers = entries('regularizers')
     logs = []
     for interval in (1, 4):
@@ -424,11 +411,10 @@ def test_the_log_tells_what_the_regularizers_are_of_the_loss_of_d_whatever_their
             'r1': regularizers['R1Regularizer'](30.0, interval),
             'r2': regularizers['R2Regularizer'](10.0, interval),
         }
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-        player = Adversary(net, LOSSES['VanillaGANLoss'](), optimizer, regularizers=made)
+        ours = adversary(net, LOSSES['VanillaGANLoss'](), regularizers=made)
         real, fake = images(net)
-        logs.append(player.step(real, fake, iteration=4)[1])
-        assert ('reg_share' in player.step(real, fake, iteration=5)[1]) == (interval == 1)
+        logs.append(take_step(ours, real, fake, iteration=4)[1])
+        assert ('reg_share' in take_step(ours, real, fake, iteration=5)[1]) == (interval == 1)
     torch.testing.assert_close(logs[0]['reg_share'], logs[1]['reg_share'])
     charged = logs[0]['l_d_r1'] + logs[0]['l_d_r2']
     torch.testing.assert_close(logs[0]['reg_share'], charged / (logs[0]['l_d_real'] + logs[0]['l_d_fake']))

@@ -94,15 +94,15 @@ def take_two_steps(combination):
     model = build_model(opt)
     nets = {'net_g': model.net_g} | {label: adversary.bare for label, adversary in model.adversaries.items()}
     before = {name: [p.detach().clone() for p in net.parameters()] for name, net in nets.items()}
-    numbers = {}
+    metrics = {}
     for iteration in (1, 2):
         model.feed_data({'lq': torch.rand(2, 3, size // 4, size // 4), 'gt': torch.rand(2, 3, size, size)})
         model.optimize_parameters(iteration)
         assert model.guard.bad_steps == 0
-        numbers |= model.log_dict
-    charge = numbers['l_d_it_first']
-    assert charge > 0 or (charge == 0 and combination['regularizer'] == 'LeCamRegularizer')  # which has a dead zone
-    assert torch.tensor(list(numbers.values())).isfinite().all()
+        metrics |= model.log_dict
+    penalty = metrics['l_d_it_first']
+    assert penalty > 0 or (penalty == 0 and combination['regularizer'] == 'LeCamRegularizer')  # which has a dead zone
+    assert torch.tensor(list(metrics.values())).isfinite().all()
     for name, net in nets.items():
         pairs = list(zip(before[name], net.parameters(), strict=True))
         assert all(torch.equal(old, new) for old, new in pairs if not new.requires_grad), name

@@ -7,7 +7,7 @@ from _state import differences, state_of
 from _training import batches, model_opt, run_python, train_steps, write_option_file
 from basicsr.models import build_model
 
-from basicsr_ganzoo.adversarial.builder import HOMES, adversaries_of
+from basicsr_ganzoo.adversarial.options import HOMES, adversaries_of
 from basicsr_ganzoo.cli import main
 from basicsr_ganzoo.errors import OptionError
 
@@ -68,27 +68,24 @@ def test_with_two_adversaries_gs_gradient_is_their_sum_and_each_learns_as_if_alo
     torch.manual_seed(0)
     both = build_model(several(a=UNET, b=PATCH))
     batch = next(batches(1, gt_size=32))
-    both.feed_data(batch)
-    both.output = both.net_g(both.lq).detach()
-    log, sum_of_both = {}, None
+    images = batch['gt'], both.net_g(batch['lq']).detach()
     states = {label: adversary.bare.state_dict() for label, adversary in both.adversaries.items()}
     states = {label: {k: v.clone() for k, v in state.items()} for label, state in states.items()}
-    sum_of_both = both._play_adversaries(1, True, log)
+    sum_of_both = sum(adversary.step(*images, iteration=1).gradient for adversary in both.adversaries.values())
     gradients = {label: [p.grad.clone() for p in a.net_d.parameters()] for label, a in both.adversaries.items()}
 
     expected = 0
     for name, block in (('a', UNET), ('b', PATCH)):
         alone = build_model(several(**{name: block}))
-        alone.adversaries[f'net_d_{name}'].bare.load_state_dict(states[f'net_d_{name}'])
-        alone.feed_data(batch)
-        alone.output = both.output
-        expected = expected + alone._play_adversaries(1, True, {})
-        parameters = alone.adversaries[f'net_d_{name}'].net_d.parameters()
+        adversary = alone.adversaries[f'net_d_{name}']
+        adversary.bare.load_state_dict(states[f'net_d_{name}'])
+        expected = expected + adversary.step(*images, iteration=1).gradient
+        parameters = adversary.net_d.parameters()
         assert differences([p.grad for p in parameters], gradients[f'net_d_{name}']) == []
     torch.testing.assert_close(sum_of_both, expected)
 
 
-def test_the_log_names_each_number_by_its_adversary_and_rho_of_each_and_of_all():
+def test_the_log_names_each_metric_by_its_adversary_and_has_rho_of_each_and_of_all():
     _, logs = trained(several(a=UNET, b=PATCH), 2)
     usual = ('l_g_gan', 'l_d_real', 'l_d_fake', 'out_d_real', 'out_d_fake', 'grad_gan', 'grad_net_d', 'rho')
     for suffix in ('_a', '_b'):
@@ -149,7 +146,7 @@ def test_a_state_of_other_adversaries_is_an_error(now, tmp_path):
         build_model(other).resume_training(torch.load(tmp_path / '1.state', weights_only=True))
 
 
-def test_each_takes_its_own_pretrained_file(tmp_path):
+def test_each_loads_its_own_pretrained_file(tmp_path):
     torch.manual_seed(0)
     source = build_model(single(UNET)).adversaries['net_d'].bare
     torch.save({'params': {}, 'mine': source.state_dict()}, tmp_path / 'd.pth')
@@ -215,7 +212,7 @@ def test_ganzoo_train_saves_and_resumes_all_of_them(tmp_path, monkeypatch, capsy
 
 
 def test_basicsrs_own_pipeline_trains_and_resumes_them(tmp_path):
-    """Its resuming wants CUDA; the script lends it a device that is none."""
+    """Its resume requires CUDA; the script replaces the calls."""
     path = option_file(tmp_path, total_iter=2)
     script = tmp_path / 'script.py'
     script.write_text(

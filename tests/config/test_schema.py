@@ -105,7 +105,7 @@ MESSAGES = {
     'a number as text': (
         'train.ema_decay',
         '9e-1',
-        "'9e-1' is text, not a number; YAML requires a dot",
+        "'9e-1' is text, not a number; write numbers without quotes",
     ),
     'a number as text in a block': ('train.optim_g.betas', ['9e-1', 0.99], "betas[0]: '9e-1' is text, not a number"),
     'a size with a dot': ('scale', 4.0, 'this needs to be a whole number above 0, got 4.0; write 4'),

@@ -1,4 +1,4 @@
-"""The folder datasets: what they find, what they read, the crops they draw, and what they say of users' mistakes."""
+"""The folder datasets: finding and reading images, random crops, and messages about users' mistakes."""
 
 import io
 import json
@@ -6,8 +6,6 @@ import logging
 import os
 import pickle
 import random
-import struct
-import zlib
 
 import cv2
 import numpy as np
@@ -23,11 +21,10 @@ from PIL import Image
 
 from basicsr_ganzoo.basicsr_patches import _check_train_set
 from basicsr_ganzoo.cli import main
-from basicsr_ganzoo.data import _rows, measure, reader, sources
-from basicsr_ganzoo.data._rows import UndecodedPicture
+from basicsr_ganzoo.data import measure, reader, sources
 from basicsr_ganzoo.data.folder_dataset import EPOCH_BATCHES
 from basicsr_ganzoo.data.picture import decode, size_of, to_tensor
-from basicsr_ganzoo.data.sources import Picture, names_in_line
+from basicsr_ganzoo.data.sources import LazyImage, names_in_line
 from basicsr_ganzoo.errors import OptionError, PictureError
 from basicsr_ganzoo.registry import entries
 
@@ -81,7 +78,7 @@ def seed_draws(seed):
 
 def names(dataset):
     """The names of a dataset's GT pictures, relative to their folder's folder."""
-    return [(item if isinstance(item, Picture) else item[0]).path for item in dataset.items]
+    return [(item if isinstance(item, LazyImage) else item[0]).path for item in dataset.items]
 
 
 def message_of(build, *args, **kwargs):
@@ -166,7 +163,7 @@ def test_pairs_equal_those_of_basicsr_for_the_same_random_state(scale, phase, tm
     assert torch.equal(ours['lq'], theirs['lq'])
 
 
-# ------------------------------------------------------------------ finding pictures
+# ------------------------------------------------------------------ finding images
 
 
 def test_a_folder_tree_with_odd_names_is_found_and_hidden_and_other_files_are_not(tmp_path):
@@ -177,7 +174,7 @@ def test_a_folder_tree_with_odd_names_is_found_and_hidden_and_other_files_are_no
     assert names(gt_dataset(tmp_path)) == [str(tmp_path / name) for name in wanted]
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path):
+def test_links_are_followed_but_cycles_are_not(tmp_path):
     write(tmp_path / 'elsewhere/x.png')
     (tmp_path / 'gt').mkdir()
     (tmp_path / 'gt/link').symlink_to(tmp_path / 'elsewhere')
@@ -213,7 +210,7 @@ def test_a_line_of_a_meta_file_names(line, expected):
     assert names_in_line(line) == expected
 
 
-def test_a_meta_file_chooses_pictures_and_its_blank_lines_and_second_column_are_ignored(tmp_path):
+def test_a_meta_file_selects_images_and_its_blank_lines_and_second_column_are_ignored(tmp_path):
     for name in ('a b.png', 'sub/c.png', 'unwanted.png'):
         write(tmp_path / 'gt' / name)
     (tmp_path / 'meta.txt').write_text('a b.png (64,64,3)\n\nsub/c.png\n', encoding='utf-8-sig')
@@ -279,7 +276,7 @@ def test_lmdb_folders_work_alone_and_in_pairs(options, tmp_path):
         assert sample['gt'].shape == (3, *size)
 
 
-# ------------------------------------------------------------------ reading pictures
+# ------------------------------------------------------------------ reading images
 
 
 def encoded(image, name):
@@ -325,7 +322,7 @@ FORMATS = {  # bytes of the file, expected BGR image, white
 
 
 @pytest.mark.parametrize('case', FORMATS)
-def test_a_picture_is_three_channels_from_0_to_1_and_its_header_tells_its_size(case, tmp_path):
+def test_an_image_has_three_channels_from_0_to_1_and_its_size_is_in_the_header(case, tmp_path):
     content, image, white = FORMATS[case]
     (tmp_path / 'x.png').write_bytes(content)
     tensor = to_tensor(decode(content, 'x.png'))
@@ -350,14 +347,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize('case', BROKEN)
-def test_a_broken_picture_is_named_when_it_is_read(case):
+def test_a_broken_image_is_named_when_it_is_read(case):
     content, expected = BROKEN[case]
     assert expected in message_of(decode, content, 'sub/x.png')
 
 
 @pytest.mark.parametrize('case', [case for case in BROKEN if case != 'floats'])
 @pytest.mark.parametrize('build', [gt_dataset, paired_dataset])
-def test_a_broken_picture_is_named_before_training(case, build, tmp_path):
+def test_a_broken_image_is_named_before_training(case, build, tmp_path):
     for name in ('x.png', 'y.png'):
         write_pair(tmp_path, name)
     (tmp_path / 'gt/x.png').write_bytes(BROKEN[case][0])
@@ -366,78 +363,13 @@ def test_a_broken_picture_is_named_before_training(case, build, tmp_path):
     assert f'gt/x.png {BROKEN[case][1]}' in message
 
 
-WINDOWS = {'all': np.s_[:], 'a row': np.s_[:1], 'above': np.s_[2:9, 3:5], 'below': np.s_[-4:, :], 'nothing': np.s_[:0]}
-
-
-@pytest.mark.parametrize('case', FORMATS)
-@pytest.mark.parametrize('window', WINDOWS)
-def test_a_part_of_a_picture_is_that_of_the_decoded_picture(case, window):
-    content, *_ = FORMATS[case]
-    picture, whole = UndecodedPicture(content, 'x.png'), decode(content, 'x.png')
-    assert picture.shape == whole.shape
-    part = picture[WINDOWS[window]]
-    assert part.dtype == whole.dtype
-    assert np.array_equal(part, whole[WINDOWS[window]])
-
-
-def test_of_a_png_only_the_rows_down_to_the_lower_edge_are_decoded(monkeypatch):
-    picture, sizes = UndecodedPicture(encoded(BIG, '.png'), 'x.png'), []
-    monkeypatch.setattr(_rows, 'decode', lambda *args: sizes.append(decode(*args).shape) or decode(*args))
-    assert np.array_equal(picture[20:50, 7:9], BIG[20:50, 7:9])
-    assert np.array_equal(picture[150:], BIG[150:])
-    assert sizes == [(50, 300, 3), BIG.shape]
-
-
-@pytest.mark.parametrize('case', [case for case in BROKEN if case != 'floats'])
-def test_a_broken_picture_has_no_parts(case):
-    content, expected = BROKEN[case]
-    assert expected in message_of(UndecodedPicture, content, 'sub/x.png')
-
-
-@pytest.mark.parametrize('place', [8 + 25 + 4 + 4 + 5, 8 + 25 + 4 + 4 + 300])
-def test_a_damaged_upper_part_is_left_to_the_decoder_to_judge(place):
-    content = bytearray(encoded(BIG, '.png'))
-    content[place] ^= 255
-    content = bytes(content)
-    assert UndecodedPicture(content, 'x.png').png.upper_part(50) == content
-
-
-def chunk(kind, data):
-    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(data, zlib.crc32(kind)))
-
-
-def png_of(rows, size=(40, 30), between=b'', header_crc=None):
-    """A PNG of 8-bit RGB: its rows in two chunks, with ``between`` between them."""
-    header, data = chunk(b'IHDR', struct.pack('>IIBBBBB', *size, 8, 2, 0, 0, 0)), zlib.compress(rows)
-    header = header[:-4] + header_crc if header_crc else header
-    half = len(data) // 2
-    parts = header, chunk(b'IDAT', data[:half]), between, chunk(b'IDAT', data[half:]), chunk(b'IEND', b'')
-    return b'\x89PNG\r\n\x1a\n' + b''.join(parts)
-
-
-ROWS = b''.join(b'\0' + bytes((x * y) % 251 for x in range(120)) for y in range(30))
-INVALID = {
-    'a damaged header': png_of(ROWS, header_crc=b'oops'),
-    'a chunk between the rows': png_of(ROWS, between=chunk(b'tEXt', b'a\0b')),
-    'sides that no picture has': png_of(bytes(2**20), (2**31 - 1, 2**31 - 1)),
-    'more pixels than OpenCV takes': png_of(bytes(2**20), (2**19, 2**12)),
-}
-
-
-@pytest.mark.parametrize('case', INVALID)
-def test_a_part_of_an_invalid_png_is_refused_as_the_whole_is(case):
-    assert np.array_equal(UndecodedPicture(png_of(ROWS), 'x.png')[:28], decode(png_of(ROWS), 'x.png')[:28])
-    expected = message_of(decode, INVALID[case], 'x.png')
-    assert message_of(lambda: UndecodedPicture(INVALID[case], 'x.png')[:28, :5]) == expected
-
-
 def test_a_key_that_an_lmdb_lacks_is_named(tmp_path):
     root = write_lmdb(tmp_path / 'gt.lmdb', {'a': (64, 64)})
     (tmp_path / 'gt.lmdb/meta_info.txt').write_text('b.png (64,64,3) 1\n')
     assert message_of(gt_dataset(root).__getitem__, 0) == 'b is empty'
 
 
-def test_many_broken_pictures_are_counted_and_the_first_are_named(tmp_path):
+def test_many_broken_images_are_counted_and_the_first_are_named(tmp_path):
     for index in range(7):
         write(tmp_path / f'{index}.png').write_bytes(b'')
     message = message_of(gt_dataset, tmp_path)
@@ -471,7 +403,7 @@ def test_the_gt_buffer_is_crop_pad_size_but_at_least_gt_size(gt_size, crop_pad_s
     assert dataset[0]['gt'].shape == (3, expected, expected)
 
 
-def test_a_small_picture_is_mirrored_at_its_right_and_lower_edge(tmp_path):
+def test_a_small_image_is_mirrored_at_its_right_and_lower_edge(tmp_path):
     write(tmp_path / 'x.png', 30, 20)
     gt = gt_dataset(tmp_path, use_hflip=False)[0]['gt']
     assert torch.equal(gt[:, :, 20:39], gt[:, :, :19].flip(2))
@@ -479,7 +411,7 @@ def test_a_small_picture_is_mirrored_at_its_right_and_lower_edge(tmp_path):
 
 
 @pytest.mark.parametrize('flip', ['use_hflip', 'use_rot'])
-def test_flips_happen_in_some_samples_only_if_they_are_asked_for(flip, tmp_path):
+def test_flips_happen_in_some_samples_if_enabled(flip, tmp_path):
     write(tmp_path / 'x.png', 32, 32)
     off = {'use_hflip': False, 'use_rot': False, 'crop_pad_size': 32}
     still, moved = (gt_dataset(tmp_path, **off | {flip: wanted}) for wanted in (False, True))
@@ -501,7 +433,7 @@ def test_both_crops_of_a_pair_show_the_same_place(scale, tmp_path):
         assert torch.equal(sample['gt'][:, ::scale, ::scale], sample['lq'])
 
 
-def test_for_validation_pictures_stay_whole_and_a_rest_of_gt_is_cut_off(tmp_path):
+def test_validation_does_not_crop_but_cuts_off_the_extra_rows_of_gt(tmp_path):
     write(tmp_path / 'gt/x.png', 67, 41)
     write(tmp_path / 'lq/x.png', 16, 10)
     sample = paired_dataset(tmp_path, phase='val', gt_size=None)[0]
@@ -534,7 +466,7 @@ def test_a_small_training_set_is_enlarged_unless_the_option_file_has_a_ratio(pic
         dataset[len(dataset)]
 
 
-def test_a_set_that_is_smaller_than_a_batch_trains(tmp_path):
+def test_a_set_smaller_than_a_batch_trains(tmp_path):
     write_pair(tmp_path)
     dataset = paired_dataset(tmp_path, batch_size_per_gpu=5)
     _check_train_set(dataset, {'batch_size_per_gpu': 5})
@@ -553,7 +485,7 @@ def both_datasets(tmp_path):
 
 
 @pytest.mark.parametrize('which', [0, 1], ids=[GT, PAIRED])
-def test_a_dataset_can_be_pickled_before_and_after_its_first_picture(which, both_datasets):
+def test_a_dataset_can_be_pickled_before_and_after_its_first_sample(which, both_datasets):
     dataset = both_datasets[which]
     for _ in range(2):
         again = pickle.loads(pickle.dumps(dataset))
@@ -570,13 +502,13 @@ def loader(dataset, workers=2):
     return build_dataloader(dataset, opt, num_gpu=0, sampler=EnlargedSampler(dataset, 1, 0, 1), seed=0)
 
 
-def test_spawned_workers_load_pictures(both_datasets):
+def test_spawned_workers_load_samples(both_datasets):
     joined, first_of_each = torch.utils.data.ConcatDataset(both_datasets), (0, len(both_datasets[0]))
     loading = torch.utils.data.DataLoader(joined, sampler=first_of_each, num_workers=1, multiprocessing_context='spawn')
     assert [set(sample) for sample in loading] == [set(dataset[0]) for dataset in both_datasets]
 
 
-def test_workers_draw_anew_in_each_epoch_and_the_same_for_the_same_seed(both_datasets):
+def test_workers_draw_other_numbers_in_each_epoch_and_the_same_for_the_same_seed(both_datasets):
     loading = loader(both_datasets[0])
 
     def epochs():
@@ -591,9 +523,9 @@ def test_workers_draw_anew_in_each_epoch_and_the_same_for_the_same_seed(both_dat
 @pytest.mark.parametrize('which', [0, 1], ids=[GT, PAIRED])
 @pytest.mark.parametrize('workers', [0, 1])
 @pytest.mark.parametrize('damage', [b'half a picture', None], ids=['damaged', 'gone'])
-def test_a_picture_that_breaks_during_training_is_one_sentence_with_its_path(damage, workers, which, both_datasets):
+def test_an_image_that_breaks_during_training_is_one_sentence_with_its_path(damage, workers, which, both_datasets):
     dataset = both_datasets[which]
-    for picture in {item if isinstance(item, Picture) else item[0] for item in dataset.items}:
+    for picture in {item if isinstance(item, LazyImage) else item[0] for item in dataset.items}:
         if damage:
             with open(picture.path, 'wb') as file:
                 file.write(damage)
@@ -606,7 +538,7 @@ def test_a_picture_that_breaks_during_training_is_one_sentence_with_its_path(dam
     assert 'PictureError' not in message
 
 
-def test_a_file_that_cannot_be_read_is_tried_again_and_then_named(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_read_is_retried_and_then_named(tmp_path, monkeypatch):
     write(tmp_path / 'x.png')
     dataset = gt_dataset(tmp_path)
     content, pauses, failures = (tmp_path / 'x.png').read_bytes(), [], [OSError('busy'), OSError('busy')]
@@ -628,7 +560,7 @@ def test_a_file_that_cannot_be_read_is_tried_again_and_then_named(tmp_path, monk
     assert 'x.png cannot be read: busy' in message_of(dataset.__getitem__, 0)
 
 
-def test_an_error_stays_one_sentence_when_a_worker_hands_it_on_twice():
+def test_an_error_stays_one_sentence_when_a_worker_reraises_it_twice():
     once = PictureError('x.png is empty')
     trace = (
         f'Caught PictureError in DataLoader worker process 0.\nOriginal Traceback\n  File\n{PictureError.__module__}.'
@@ -787,7 +719,7 @@ TRAIN_MISTAKES = {
 
 
 @pytest.mark.parametrize('mistake', TRAIN_MISTAKES)
-def test_ganzoo_train_tells_a_mistake_in_one_sentence(mistake, tmp_path, monkeypatch, capsys):
+def test_ganzoo_train_reports_a_mistake_in_one_sentence(mistake, tmp_path, monkeypatch, capsys):
     changes, expected = TRAIN_MISTAKES[mistake]
     write_pair(tmp_path / 'pairs', 'a/x.png', 'a/xx4.png')
     monkeypatch.chdir(tmp_path)
@@ -800,7 +732,7 @@ def test_ganzoo_train_tells_a_mistake_in_one_sentence(mistake, tmp_path, monkeyp
     assert expected in last
 
 
-# ------------------------------------------------------------------ low-quality pictures alone
+# ------------------------------------------------------------------ LQ without GT
 
 
 def lq_dataset(folder, **changes):
@@ -808,7 +740,7 @@ def lq_dataset(folder, **changes):
     return build_dataset(block | changes)
 
 
-def test_lq_pictures_come_whole_and_files_that_are_no_pictures_are_left_alone(tmp_path):
+def test_lq_images_are_not_cropped_and_other_files_are_ignored(tmp_path):
     image = cv2.imread(str(write(tmp_path / 'lq/deep/a.png', 13, 20)))
     write(tmp_path / 'lq/b.png', 9, 7, dtype=np.uint16)
     (tmp_path / 'lq/notes.txt').write_text('no picture')
@@ -826,7 +758,7 @@ def test_lq_pictures_come_whole_and_files_that_are_no_pictures_are_left_alone(tm
         ({'dataroot_gt': 'x'}, 'LQFolderDataset has no option dataroot_gt'),
     ],
 )
-def test_mistakes_about_lq_pictures_are_sentences(changes, expected, tmp_path):
+def test_a_mistake_about_lq_images_is_one_sentence(changes, expected, tmp_path):
     write(tmp_path / 'lq/a.png')
     with pytest.raises(OptionError, match=expected):
         lq_dataset(tmp_path, **changes)
@@ -835,7 +767,7 @@ def test_mistakes_about_lq_pictures_are_sentences(changes, expected, tmp_path):
         lq_dataset(tmp_path)
 
 
-def test_training_validates_on_lq_pictures_alone(tmp_path):
+def test_training_validates_on_lq_images_without_gt(tmp_path):
     val = {'name': 'own', 'type': 'LQFolderDataset', 'dataroot_lq': 'data/lq'}
     path = write_option_file(tmp_path, datasets__val=val, val__metrics=None, val__save_img=True, total_iter=2)
     done = run_python('-m', 'basicsr_ganzoo.train', '-opt', path, cwd=tmp_path)

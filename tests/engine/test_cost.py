@@ -74,3 +74,26 @@ def test_forward_cost_needs_no_numbers_and_equals_the_cost_of_a_real_pass():
 )
 def test_receptive_field_is_what_is_known_of_the_network(name, field):
     assert cost.receptive_field(entries('archs')[name]) == field
+
+
+def test_live_bytes_counts_each_storage_once_until_it_is_freed():
+    with cost.LiveBytes() as live:
+        kept = torch.zeros(1000)
+        shown = kept[::2].view(5, 100).t()
+        assert live.now == 4000
+        more = kept + 1
+        assert live.now == 8000
+        del more, shown
+        assert live.now == 4000
+    del kept
+    assert (live.now, live.peak) == (0, 8000)
+
+
+def test_live_bytes_sees_what_autograd_keeps():
+    net = torch.nn.Sequential(*[torch.nn.Linear(100, 100, bias=False) for _ in range(4)])
+    with cost.LiveBytes() as live:
+        out = net(torch.zeros(10, 100))
+        assert live.now == 5 * 4000
+        out.sum().backward()
+        del out
+        assert live.now == 4 * 40000

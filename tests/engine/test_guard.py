@@ -1,4 +1,4 @@
-"""Steps whose numbers are not finite: they change nothing, are named, and stop a training that does not recover."""
+"""Steps that are not finite: they change nothing, are named, and end a training that does not recover."""
 
 import logging
 import math
@@ -43,7 +43,7 @@ class LossThatDiverges(torch.nn.Module):
 
 @pytest.fixture
 def warnings():
-    """What BasicSR's logger is told."""
+    """The warnings of BasicSR's logger."""
     lines, handler = [], logging.Handler(logging.WARNING)
     handler.emit = lambda record: lines.append(record.getMessage())
     logging.getLogger('basicsr').addHandler(handler)
@@ -127,7 +127,7 @@ def adversary(model):
     return model.adversaries['net_d']
 
 
-#: what is wrong, and the first number that tells it
+#: what is wrong, and how the message begins
 SPOILS = {
     'NaN in one lq picture': (picture('lq', NAN), 'l_g_pix is nan'),
     'NaN in one gt picture': (picture('gt', NAN), 'l_g_pix is nan'),
@@ -146,8 +146,8 @@ SPOILS = {
 
 
 @pytest.mark.parametrize('what', SPOILS)
-def test_a_bad_step_changes_nothing_is_named_and_training_goes_on_as_if_it_had_not_been(what, monkeypatch, warnings):
-    spoil, told = SPOILS[what]
+def test_a_bad_step_changes_nothing_is_named_and_the_training_continues_without_it(what, monkeypatch, warnings):
+    spoil, reason = SPOILS[what]
     model, undisturbed = trained(), trained()
     before = state_of(model)
     assert not differences(before, state_of(undisturbed))
@@ -158,7 +158,7 @@ def test_a_bad_step_changes_nothing_is_named_and_training_goes_on_as_if_it_had_n
     getattr(model, 'undo_hook', lambda: None)()
     assert differences(before, state_of(model)) == []
     (line,) = [line for line in warnings if 'is skipped' in line]
-    assert line.startswith(f'iteration 3 is skipped: {told} (last good ')
+    assert line.startswith(f'iteration 3 is skipped: {reason} (last good ')
     assert 'at iteration 2)' in line
 
     for each in (model, undisturbed):
@@ -179,14 +179,15 @@ def test_a_good_step_changes_every_part_of_the_state():
     assert 'optimizers[1].state' in changed
 
 
-def test_the_message_names_three_bad_numbers_and_counts_the_rest():
+def test_the_message_names_three_bad_metrics_and_counts_the_rest(warnings):
     guard = StepGuard()
-    assert guard.accepts({'l_a': 0.25, 'rho': NAN}, 7)
-    told = guard._tell({'l_a': NAN, 'l_b': INF, 'l_c': NAN, 'grad_a': NAN, 'rho': NAN, 'grad_b': INF})
-    assert told == 'l_a is nan (last good 0.25 at iteration 7), l_b is inf, l_c is nan, and 2 more'
+    guard.accept({'l_a': 0.25, 'rho': NAN}, 7)
+    guard.reject({'l_a': NAN, 'l_b': INF, 'l_c': NAN, 'grad_a': NAN, 'rho': NAN, 'grad_b': INF}, 8)
+    reason = 'l_a is nan (last good 0.25 at iteration 7), l_b is inf, l_c is nan, and 2 more'
+    assert warnings == [f'iteration 8 is skipped: {reason}']
 
 
-def test_so_many_bad_steps_in_a_row_stop_the_training_and_a_good_one_starts_the_count_anew():
+def test_max_bad_steps_in_a_row_end_the_training_and_a_good_one_resets_the_count():
     model = trained(full_opt(max_bad_steps=2))
     good = three_batches()[2]
     bad = {**good, 'gt': good['gt'] * NAN}
@@ -210,7 +211,7 @@ def test_max_bad_steps_has_to_be_a_whole_number(value):
 def test_networks_that_are_not_finite_are_never_saved(net, tmp_path):
     model = trained()
     model.opt['path'] = {'models': str(tmp_path), 'training_states': str(tmp_path)}
-    of_d = {'net_d': adversary(model).bare, 'average': adversary(model).average[0]}
+    of_d = {'net_d': adversary(model).bare, 'average': adversary(model).settings.average.net}
     with torch.no_grad():
         next(iter((of_d.get(net) or getattr(model, net)).buffers()))[0] = NAN
     with pytest.raises(DivergedError, match='is not finite, so it is not saved'):

@@ -11,10 +11,10 @@ from basicsr.models import build_model
 
 from basicsr_ganzoo.checking import prepare
 from basicsr_ganzoo.cli import main
+from basicsr_ganzoo.engine.cost import LiveBytes
 from basicsr_ganzoo.engine.precision import LossScale, Precision
 from basicsr_ganzoo.errors import DivergedError, OptionError
 from basicsr_ganzoo.profiling import mock_weights
-from basicsr_ganzoo.profiling.meters import LiveBytes
 
 SMALL_D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
 LARGE_D = SMALL_D | {'num_feat': 48}
@@ -156,15 +156,11 @@ def test_no_graph_is_made_of_the_target_of_the_perceptual_loss(random_vgg):
     model = built(model_opt(perceptual_opt=PERCEPTUAL))
     made = []
     model.content.perceptual.vgg.register_forward_hook(lambda net, args, out: made.append(out))
-    list(model_terms(model))
+    model.feed_data(next(batches(1, 64)))
+    model.content.step(torch.rand_like(model.gt), model.batch())
     sr, gt = made
     assert all(maps.requires_grad for maps in sr.values())
     assert not any(maps.requires_grad for maps in gt.values())
-
-
-def model_terms(model):
-    model.feed_data(next(batches(1, 64)))
-    return model.content.terms(torch.rand_like(model.gt).requires_grad_())
 
 
 # ---------------------------------------------------------------- amp
@@ -337,8 +333,8 @@ def test_parts_keep_fewer_bytes_and_leave_the_whole_output():
     assert model.output.shape == model.gt.shape == (2, 3, 64, 64)
 
 
-def test_a_batch_that_cannot_be_parted_is_an_error():
-    with pytest.raises(OptionError, match='a batch of 2 cannot be parted into 3 of one size'):
+def test_a_batch_that_cannot_be_split_is_an_error():
+    with pytest.raises(OptionError, match='a batch of 2 cannot be split into 3 parts of equal size'):
         train_steps(model_opt(accumulate=3), 1)
 
 

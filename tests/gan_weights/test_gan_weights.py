@@ -149,7 +149,7 @@ def test_a_resumed_target_rho_is_bit_equal(tmp_path):
     resumed.resume_training(torch.load(tmp_path / '2.state', weights_only=True))
     go_on(resumed, (3, 4))
     assert differences(state_of(model), state_of(resumed)) == []
-    assert resumed.adversaries['net_d'].weight.state_dict()['norm'] > 0
+    assert resumed.adversaries['net_d'].settings.weight.state_dict()['norm'] > 0
 
 
 # ---------------------------------------------------------------- mistakes

@@ -14,7 +14,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.nn import functional as F
 
-from basicsr_ganzoo.adversarial.builder import HOMES
+from basicsr_ganzoo.adversarial.options import HOMES
 from basicsr_ganzoo.engine.cost import FlopCounter
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.health import measures
@@ -174,14 +174,16 @@ class ByHeart(nn.Module):
 
 
 def judged_by(net, suffix=''):
-    return SimpleNamespace(suffix=suffix, modules=[net], judge=lambda real, fake: (net(real), net(fake)))
+    return SimpleNamespace(
+        suffix=suffix, modules=[net], generator=None, judge=lambda real, fake: (net(real), net(fake))
+    )
 
 
 def test_a_discriminator_that_knows_its_pictures_by_heart_is_found_out():
     real, unseen, fake = (torch.rand(6, 3, 8, 8) / 2 for _ in range(3))
     fake[:3], fake[3:] = 0.0, 0.9
     held_out = HeldOut([judged_by(ByHeart(real), '_unet')])
-    held_out.remember(real, fake)
+    held_out.real, held_out.fake = real, fake
     for picture in unseen:
         held_out.take(F.pad(picture[None], (1, 2, 3, 3), value=7.0))  # of which the middle counts
     numbers = held_out.result()['_unet']
@@ -194,7 +196,7 @@ def test_what_cannot_be_compared_gives_no_number():
     held_out = HeldOut([judged_by(net)])
     held_out.take(torch.rand(1, 3, 8, 8))  # before the first step
     assert held_out.result() == {}
-    held_out.remember(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
+    held_out.real, held_out.fake = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
     held_out.take(torch.rand(1, 3, 7, 9))  # smaller than a crop
     assert held_out.result() == {}
     held_out.take(torch.rand(1, 3, 9, 9))  # one picture has no spread
@@ -234,7 +236,7 @@ HEALTHY = {
 CASES = {
     'generator frozen': ({'g_moved': 0.0}, {'g_moved': 2e-9}),
     'discriminator frozen': ({'d_moved': 0.0}, {'d_moved': 2e-9}),
-    'discriminator sits out': ({'dlearns': 0.0}, {'dlearns': 0.02}),
+    'discriminator skipped': ({'dlearns': 0.0}, {'dlearns': 0.02}),
     'discriminator wins': ({'acc_d_real': 0.99, 'acc_d_fake': 0.981}, {'acc_d_real': 0.99, 'acc_d_fake': 0.979}),
     'discriminator at chance': ({'acc_pair': 0.54, 'gap': 0.1}, {'acc_pair': 0.56, 'gap': 0.1}),
     'GAN without effect': ({'rho': 0.9e-3}, {'rho': 1.1e-3}),
@@ -415,9 +417,9 @@ def test_a_look_is_at_the_mean_since_the_last_one_and_skips_what_is_not_finite(s
     for iteration in range(1, 11):
         report.observe({'rho': float(iteration), 'r1': float('nan')}, iteration)
     report.observe({'rho': float('inf'), 'acc_d_real': 1.0}, 11)
-    assert report.numbers['rho'] == 5.5
+    assert report.metrics['rho'] == 5.5
     observe(report, {'acc_d_real': 0.0}, 12, 20)
-    assert report.numbers == {'rho': 5.5, 'acc_d_real': 0.1}
+    assert report.metrics == {'rho': 5.5, 'acc_d_real': 0.1}
 
 
 def test_several_adversaries_are_judged_each_by_its_own_numbers(said):
@@ -497,7 +499,7 @@ def test_the_steepness_is_compared_with_that_after_the_first_time(said):
     for iteration in range(1, 101):  # R1 is probed in each 20th iteration
         probed = {'r1': {20: 0.001, 40: 0.1}.get(iteration, 9.0)} if iteration % 20 == 0 else {}
         report.observe(probed, iteration)
-    assert report.numbers['first_r1'] == 0.1
+    assert report.metrics['first_r1'] == 0.1
     assert said == []
 
 
@@ -678,7 +680,7 @@ def test_every_kind_of_training_has_its_numbers(kind):
     model = train(3, validate=(2,), health_opt=EVERY_STEP, **options)
     for name in ('drift_r', 'lr_psnr', 'hf_ratio', 'g_moved', *expected):
         assert model.log_dict[name] == pytest.approx(model.log_dict[name])  # there, and no nan
-    assert ('auc_held_out' in model.health.numbers) == (kind != 'no adversary')
+    assert ('auc_held_out' in model.health.metrics) == (kind != 'no adversary')
 
 
 def test_an_ordinary_step_costs_no_flops_more():
@@ -699,7 +701,7 @@ def test_two_adversaries_have_each_its_numbers():
     validate_on_pictures(model, 3)
     for suffix in ('_one', '_other'):
         assert {name + suffix for name in ('r1', 'sn_sigma', 'd_moved', 'rho', 'acc_pair')} <= set(logs[-1])
-        assert f'auc_held_out{suffix}' in model.health.numbers
+        assert f'auc_held_out{suffix}' in model.health.metrics
     assert 'd_moved' not in logs[-1]
 
 
@@ -709,7 +711,7 @@ def test_a_step_whose_weights_are_not_finite_is_told_by_the_guard_and_not_by_an_
 
     model = train(2, sabotage=break_it, health_opt=EVERY_STEP)
     assert model.guard.bad_steps == 2
-    assert model.health.numbers == {}
+    assert model.health.metrics == {}
 
 
 def test_a_validation_tells_the_log_and_tensorboard_what_d_says_of_unseen_pictures(caplog):
@@ -721,7 +723,7 @@ def test_a_validation_tells_the_log_and_tensorboard_what_d_says_of_unseen_pictur
         validate_on_pictures(model, 7, tb_logger=board)
     assert re.search('Validation held_out: D puts [0-9]+% of these pictures above generated ones', caplog.text)
     assert set(written) == {f'metrics/held_out/{name}' for name in ('auc_train', 'auc_held_out', 'auc_error')}
-    assert written['metrics/held_out/auc_held_out'] == (model.health.numbers['auc_held_out'], 7)
+    assert written['metrics/held_out/auc_held_out'] == (model.health.metrics['auc_held_out'], 7)
 
 
 def test_real_esrgan_shows_d_sharpened_unseen_pictures_if_it_trains_with_sharpened_ones():

@@ -182,11 +182,17 @@ def train_degrading(opt, count, seed=0, train=True, frozen_norm=False):
     fed, logs = [], []
     for current_iter, batch in enumerate(degradable(count), start=1):
         model.feed_data(batch)
-        fed.append({name: getattr(model, name).clone() for name in ('lq', 'gt', 'gt_usm') if hasattr(model, name)})
+        fed.append(images_of(model))
         if train:
             model.optimize_parameters(current_iter)
             logs.append(dict(model.get_current_log()))
     return model, fed, logs
+
+
+def images_of(model):
+    """The images of a step: lq, gt and, where a model has it, the sharpened gt."""
+    images = {name: getattr(model, name).clone() for name in ('lq', 'gt', 'gt_usm') if hasattr(model, name)}
+    return images | ({'gt_usm': model.batch().gt_pix} if hasattr(model, 'batch') else {})
 
 
 def net_d(model):

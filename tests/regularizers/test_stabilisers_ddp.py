@@ -7,7 +7,6 @@ from _state import differences, state_of
 from _training import batches, model_opt
 
 import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it before BasicSR
-from basicsr_ganzoo.engine.commit import DecisionOnDevice
 
 STEPS = 4
 BAD = 3  # the iteration in which a case may have a NaN on one rank
@@ -48,9 +47,6 @@ CASES = {
     },
 }
 
-#: cases that are also run with a device that decides about the steps
-ON_DEVICE = ('NaN on one rank', 'skipping', 'target rho')
-
 
 def options(case):
     train = {key: value for key, value in CASES[case].items() if key != 'adversaries'}
@@ -59,16 +55,14 @@ def options(case):
     return model_opt(**{'network_d': PATCH, 'gan_opt': GAN, 'optim_d': SGD, 'optim_g': SGD, **train})
 
 
-def run(case, rank, world_size, bad_step=True, on_device=False):
-    """Train; returns the state and the log of each step, which only rank 0 reads where the device decides."""
+def run(case, rank, world_size, bad_step=True):
+    """Train; returns the state and the log of each step."""
     from basicsr.models import build_model
 
     opt = options(case) | {'dist': world_size > 1, 'rank': rank, 'world_size': world_size}
     steps = 2 * STEPS if case == 'skipping' else STEPS
     torch.manual_seed(rank)  # as BasicSR does; the networks of rank 0 count
     model, logs = build_model(opt), []
-    if on_device:
-        model.decision = DecisionOnDevice(model)
     for iteration, batch in enumerate(batches(steps, gt_size=32, batch_size=2 * RANKS), start=1):
         batch = {key: tensor.chunk(world_size)[rank].clone() for key, tensor in batch.items()}
         if case == 'NaN on one rank' and iteration == BAD:
@@ -77,14 +71,12 @@ def run(case, rank, world_size, bad_step=True, on_device=False):
             batch['gt'][0, 0, 0, 0] = float('nan') if rank == 1 else 0.5
         model.feed_data(batch)
         model.optimize_parameters(iteration)
-        if rank == 0 or not on_device:
-            logs.append(dict(model.log_dict))
+        logs.append(dict(model.log_dict))
     return {'state': state_of(model), 'logs': logs}
 
 
 def run_on_one_rank(rank):
     results = {case: run(case, rank, RANKS) for case in CASES}
-    results |= {f'{case}, on the device': run(case, rank, RANKS, on_device=True) for case in ON_DEVICE}
     results['without the bad step'] = run('NaN on one rank', rank, RANKS, bad_step=False)
     return results
 
@@ -120,7 +112,7 @@ def test_two_ranks_train_like_one_process_with_the_whole_batch(case, ranks):
             assert log[key] == pytest.approx(expected_log[key], rel=1e-3, abs=1e-5)
 
 
-def test_frozen_layers_are_those_that_training_began_with_on_both_ranks(ranks):
+def test_frozen_layers_stay_as_they_were_on_both_ranks(ranks):
     from basicsr.models import build_model
 
     torch.manual_seed(0)
@@ -137,23 +129,7 @@ def test_a_nan_on_one_rank_makes_both_skip_the_step(ranks):
         assert log['l_d_real'] != log['l_d_real']
 
 
-def test_a_device_that_decides_skips_what_the_host_would(ranks):
-    for rank in ranks:
-        states = [rank[case]['state'] for case in ('NaN on one rank, on the device', 'NaN on one rank')]
-        assert differences(*states) == []
-
-
-@pytest.mark.parametrize('case', ON_DEVICE)
-def test_devices_decide_alike_on_both_ranks_though_one_of_them_reads_the_log(case, ranks):
-    first, second = (rank[f'{case}, on the device'] for rank in ranks)
-    assert differences(first['state'], second['state']) == []
-    assert len(first['logs']) > len(second['logs']) == 0
-    names = {'skipping': 'dlearns', 'target rho': 'w_gan'}
-    if case in names:
-        assert len({log[names[case]] for log in first['logs']}) > 1
-
-
-def test_ranks_agree_on_when_d_sits_out(ranks):
+def test_ranks_agree_on_when_d_skips_an_update(ranks):
     learned = [[log['dlearns'] for log in rank['skipping']['logs']] for rank in ranks]
     assert learned[0] == learned[1]
     assert set(learned[0]) == {0.0, 1.0}

@@ -1,4 +1,4 @@
-"""What a running training shows on a terminal, and that a file gets the lines of the log alone."""
+"""The progress of a training on a terminal; files receive the log alone."""
 
 import io
 import os
@@ -6,67 +6,75 @@ import pty
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from _training import write_option_file
 from rich.console import Console
 
-from basicsr_ganzoo.trainer.console import Display, numbers_that_matter, rate_texts
+from basicsr_ganzoo.trainer.console import TerminalBar, key_metrics, rate_texts
 
 LOG = {'l_g_pix': 0.01234, 'acc_d_real': 0.98, 'acc_d_fake': 0.951, 'rho': 0.3217, 'l_d_real': 0.5}
 WARNING = 'discriminator overfits (texture)'
 
 
-def shown(display, width):
+def shown(bar, width):
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    console.print(display)
+    console.print(bar)
     return console.file.getvalue().splitlines()
 
 
-def display_of(iteration=12345, verdict='healthy', log=LOG, seconds=0.437, data_seconds=0.05):
-    display = Display(400000)
-    display.step(iteration, seconds, data_seconds)
-    display.log, display.metrics, display.verdict = log, {'psnr': 24.512}, verdict
-    return display
+def started(total=400000):
+    bar = TerminalBar()
+    bar.on_start({'train': {'total_iter': total}}, 0)
+    return bar
 
 
-def test_at_80_columns_everything_is_there():
-    progress, health = shown(display_of(), 80)
+def bar_after(iteration=12345, verdict='healthy', log=LOG, seconds=0.437, data_seconds=0.05):
+    bar = started()
+    bar.on_log(iteration, log)
+    bar.on_step(iteration, SimpleNamespace(health=SimpleNamespace(status=verdict)), seconds, data_seconds)
+    bar.on_validation(iteration, 'Set5', {'psnr': 24.512})
+    return bar
+
+
+def test_80_columns_show_everything():
+    progress, health = shown(bar_after(), 80)
     assert progress.startswith('12,345/400,000 ')
     assert progress.endswith(' 2.3 it/s, 11% waiting for data, ETA 47:03:25')
     assert health == 'healthy | D real 98% fake 95% | rho 0.32 | psnr 24.51 | l_g_pix 0.0123'
 
 
-def test_at_60_columns_the_least_important_is_left_out():
-    progress, health = shown(display_of(), 60)
+def test_60_columns_leave_out_the_least_important():
+    progress, health = shown(bar_after(), 60)
     assert progress.endswith(' 2.3 it/s, 11% waiting, ETA 47:03:25')
     assert health == 'healthy | D real 98% fake 95% | rho 0.32 | psnr 24.51'
 
 
 MANY = {**LOG, **{f'acc_d_{kind}_{name}': 0.5 for kind in ('real', 'fake') for name in ('unet', 'texture', 'edges')}}
-DISPLAYS = {
-    'at the start': lambda: Display(400000),
-    'before the first log': lambda: display_of(1, log={}, verdict=''),
-    'usual': display_of,
-    'a warning': lambda: display_of(verdict=WARNING),
-    'three discriminators': lambda: display_of(log=MANY, verdict=WARNING),
-    'very slow and long': lambda: display_of(seconds=1234.5, data_seconds=1234),
-    'at the end': lambda: display_of(400000),
-    'no iterations': lambda: Display(0),
+BARS = {
+    'at the start': lambda: started(),
+    'before the first log': lambda: bar_after(1, log={}, verdict=''),
+    'usual': bar_after,
+    'a warning': lambda: bar_after(verdict=WARNING),
+    'three discriminators': lambda: bar_after(log=MANY, verdict=WARNING),
+    'very slow and long': lambda: bar_after(seconds=1234.5, data_seconds=1234),
+    'at the end': lambda: bar_after(400000),
+    'no iterations': lambda: started(0),
 }
 
 
 @pytest.mark.parametrize('width', [120, 80, 60, 40, 20])
-@pytest.mark.parametrize('name', DISPLAYS)
-def test_two_lines_never_need_more_columns_than_there_are(name, width):
-    lines = shown(DISPLAYS[name](), width)
+@pytest.mark.parametrize('name', BARS)
+def test_two_lines_are_never_wider_than_the_terminal(name, width):
+    lines = shown(BARS[name](), width)
     assert len(lines) == 2
     assert max(map(len, lines)) <= width
 
 
-def test_a_warning_takes_the_place_of_healthy_and_is_never_left_out():
-    assert shown(display_of(verdict=WARNING), 60)[1].startswith(f'{WARNING} | D real 98%')
-    assert shown(display_of(verdict=WARNING), 32)[1] == WARNING
+def test_a_warning_replaces_healthy_and_is_never_left_out():
+    assert shown(bar_after(verdict=WARNING), 60)[1].startswith(f'{WARNING} | D real 98%')
+    assert shown(bar_after(verdict=WARNING), 32)[1] == WARNING
 
 
 @pytest.mark.parametrize(
@@ -83,8 +91,8 @@ def test_a_warning_takes_the_place_of_healthy_and_is_never_left_out():
         ),
     ],
 )
-def test_the_numbers_that_matter_are_taken_from_the_log_and_the_last_validation(log, metrics, expected):
-    assert numbers_that_matter(log, metrics) == expected
+def test_the_key_metrics_come_from_the_log_and_the_last_validation(log, metrics, expected):
+    assert key_metrics(log, metrics) == expected
 
 
 def test_before_the_first_step_there_is_no_rate():
@@ -93,7 +101,7 @@ def test_before_the_first_step_there_is_no_rate():
 
 
 def run_on_terminal(path, columns):
-    """Train with a terminal of so many columns as stderr, and a file as stdout. Returns what each has got."""
+    """Train with a terminal of this width as stderr and a file as stdout. Returns the output of each."""
     terminal, child = pty.openpty()
     environment = {**os.environ, 'COLUMNS': str(columns), 'LINES': '24', 'TERM': 'xterm'}
     command = [sys.executable, '-m', 'basicsr_ganzoo', 'train', '-opt', str(path)]
@@ -104,7 +112,7 @@ def run_on_terminal(path, columns):
     while True:
         try:
             part = os.read(terminal, 65536)
-        except OSError:  # how Linux says that the other end is closed
+        except OSError:  # on Linux: the other end is closed
             break
         if not part:
             break
@@ -114,7 +122,7 @@ def run_on_terminal(path, columns):
     return read.decode(), (path.parent / 'stdout.txt').read_text()
 
 
-def test_a_training_shows_two_lines_on_a_terminal_and_none_of_it_in_files(tmp_path):
+def test_a_training_shows_two_lines_on_a_terminal_and_files_get_neither(tmp_path):
     terminal, stdout = run_on_terminal(write_option_file(tmp_path, total_iter=4), 80)
     plain = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', terminal)
     last = [line for line in re.split(r'[\r\n]+', plain) if line.startswith('4/4 ')][-1]

@@ -1,4 +1,4 @@
-"""Batches on their way to a GPU: their order, their end, and what waits for what."""
+"""Prefetching of batches to a GPU: order, end, and synchronization."""
 
 import contextlib
 from types import SimpleNamespace
@@ -8,11 +8,11 @@ import torch
 from _training import write_pairs
 
 from basicsr_ganzoo.trainer import loaders
-from basicsr_ganzoo.trainer.prefetch import SideStream, copied_ahead
+from basicsr_ganzoo.trainer.prefetch import SideStream, prefetched
 
 
 class Copies:
-    """A copier that takes note of what happens."""
+    """A copier that records its events."""
 
     def __init__(self):
         self.events = []
@@ -28,24 +28,24 @@ class Copies:
 
 
 @pytest.mark.parametrize('count', [0, 1, 2, 5])
-def test_all_batches_come_once_and_in_their_order(count):
-    assert list(copied_ahead(range(count), Copies())) == list(range(count))
+def test_all_batches_come_once_and_in_order(count):
+    assert list(prefetched(range(count), Copies())) == list(range(count))
 
 
 def test_the_copy_of_the_next_batch_begins_before_the_step_does():
     copies = Copies()
-    for batch in copied_ahead(range(3), copies):
+    for batch in prefetched(range(3), copies):
         copies.events.append(f'step {batch}')
     expected = 'copy 0, copy 1, wait 0, step 0, copy 2, wait 1, step 1, wait 2, step 2'
     assert ', '.join(copies.events) == expected
 
 
-def test_what_was_loaded_before_a_failure_comes_before_it():
+def test_batches_loaded_before_a_failure_are_yielded_first():
     def batches():
         yield from range(2)
         raise OSError('no such picture')
 
-    ahead = copied_ahead(batches(), Copies())
+    ahead = prefetched(batches(), Copies())
     assert [next(ahead), next(ahead)] == [0, 1]
     with pytest.raises(OSError, match='no such picture'):
         next(ahead)
@@ -60,7 +60,7 @@ def test_a_step_that_fails_ends_the_loading():
         finally:
             loading.append('ended')
 
-    ahead = copied_ahead(batches(), Copies())
+    ahead = prefetched(batches(), Copies())
     next(ahead)
     ahead.close()
     del ahead
@@ -95,9 +95,9 @@ def fake_gpu(monkeypatch):
     return calls
 
 
-def test_a_step_waits_for_its_own_copy_alone_and_keeps_the_memory_of_its_pictures(fake_gpu):
+def test_a_step_waits_only_for_its_own_copy_and_keeps_its_memory(fake_gpu):
     batches = [{'lq': torch.zeros(n), 'gt': torch.zeros(n), 'lq_path': ['x']} for n in (1, 2)]
-    taken = list(copied_ahead(batches, SideStream(torch.device('cpu'))))
+    taken = list(prefetched(batches, SideStream(torch.device('cpu'))))
     assert [batch['lq_path'] for batch in taken] == [['x'], ['x']]
     assert [len(batch['gt']) for batch in taken] == [1, 2]
     first, second = ([('main', 'waits for', f'side {n}'), *[('main', 'uses', n)] * 2] for n in (1, 2))
@@ -117,11 +117,11 @@ PINNED = [(1, {}, True), (1, {'pin_memory': False}, False), (0, {}, False)]
 
 
 @pytest.mark.parametrize(('num_gpu', 'given', 'pinned'), PINNED)
-def test_memory_is_pinned_for_a_gpu_unless_the_option_file_says_no(num_gpu, given, pinned, tmp_path):
+def test_memory_is_pinned_for_a_gpu_unless_disabled(num_gpu, given, pinned, tmp_path):
     assert training_data(tmp_path, num_gpu, **given)._loader([]).pin_memory is pinned
 
 
-def test_the_batches_of_a_gpu_are_those_of_a_cpu(tmp_path, fake_gpu, monkeypatch):
+def test_gpu_batches_equal_cpu_batches(tmp_path, fake_gpu, monkeypatch):
     monkeypatch.setattr(loaders.torch, 'device', lambda name: 'cpu')
     data, other = (training_data(tmp_path / str(n), n, pin_memory=False) for n in (0, 1))
     for batch, other_batch in zip(data.batches(data.start(), 5), other.batches(other.start(), 5), strict=True):

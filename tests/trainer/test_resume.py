@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or damaged goes on, and ends with the very numbers of one that was not."""
+"""A stopped, killed or damaged run is resumed and ends with the same weights as an uninterrupted one."""
 
 import os
 import random
@@ -27,7 +27,7 @@ KINDS = {'pairs': paired, 'degraded on the fly, with a pool': degrading}
 
 @pytest.fixture(scope='module', params=KINDS)
 def whole(request, tmp_path_factory):
-    """How to write the option file, and the results of a run that nothing has stopped."""
+    """How to write the option file, and the results of an uninterrupted run."""
     folder = tmp_path_factory.mktemp('whole')
     code, output = train(KINDS[request.param](folder))
     assert code == 0, output
@@ -35,8 +35,8 @@ def whole(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize('param_key', ['params_ema', 'auto'])
-def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_bits(param_key, whole, tmp_path):
-    """The keys are of the files that a training begins with, and not of its checkpoints."""
+def test_a_run_that_died_within_an_epoch_resumes_to_the_same_bits(param_key, whole, tmp_path):
+    """``param_key_*`` belongs to the pretrained files, not to checkpoints."""
     write, expected = whole
     path = write(tmp_path)
     keys = ['--force_yml', *(f'path:param_key_{which}={param_key}' for which in 'gd')]
@@ -49,7 +49,7 @@ def test_a_run_that_died_within_an_epoch_goes_on_to_the_same_bits(param_key, who
 
 
 @pytest.mark.parametrize('change', ['num_worker_per_gpu=0', 'prefetch_mode=cpu'])
-def test_how_pictures_are_loaded_changes_nothing(change, whole, tmp_path):
+def test_how_images_are_loaded_changes_nothing(change, whole, tmp_path):
     write, expected = whole
     code, output = train(write(tmp_path), '--force_yml', f'datasets:train:{change}')
     assert code == 0, output
@@ -57,7 +57,7 @@ def test_how_pictures_are_loaded_changes_nothing(change, whole, tmp_path):
 
 
 def test_validation_changes_no_weight(tmp_path):
-    """PyTorch's loader draws from the random numbers of which the degradation is made."""
+    """PyTorch's loader draws from the generator that the degradation uses."""
     for name in ('with', 'without'):
         code, output = train(degrading(tmp_path / name, **({} if name == 'with' else {'val': None})))
         assert code == 0, output
@@ -70,7 +70,7 @@ def test_validation_changes_no_weight(tmp_path):
 
 
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_finishes_the_step_saves_it_and_says_how_to_go_on(number, code, tmp_path):
+def test_a_signal_finishes_the_step_saves_it_and_says_how_to_resume(number, code, tmp_path):
     path = paired(tmp_path, total_iter=100000, logger__save_checkpoint_freq=100000)
     process = start(path)
     wait_for(path, 'iter:       3', process)
@@ -86,7 +86,7 @@ def test_a_signal_finishes_the_step_saves_it_and_says_how_to_go_on(number, code,
     assert f'iter: {state.stem}.' in output
 
 
-def test_a_signal_during_validation_breaks_it_off_and_the_resumed_run_does_it_again(tmp_path):
+def test_a_signal_interrupts_validation_and_the_resumed_run_repeats_it(tmp_path):
     path = paired(tmp_path, total_iter=4)
     metric = tmp_path / 'metric.py'
     metric.write_text(
@@ -107,7 +107,7 @@ def test_a_signal_during_validation_breaks_it_off_and_the_resumed_run_does_it_ag
     assert output.index('# kill') < output.index('iter:       4')
 
 
-def test_a_run_without_a_seed_goes_on_with_the_one_that_it_has_drawn(tmp_path):
+def test_a_run_without_a_seed_resumes_with_the_seed_it_drew(tmp_path):
     path = paired(tmp_path, total_iter=6, manual_seed=None)
     assert train(path, die_after=5)[0] == 9
     code, output = train(path, '--auto_resume')
@@ -147,7 +147,7 @@ def test_a_second_ctrl_c_stops_at_once():
 
 
 @pytest.mark.usefixtures('keyboard')
-def test_a_ctrl_c_that_a_launcher_hands_on_counts_once():
+def test_a_ctrl_c_that_a_launcher_forwards_counts_once():
     with StopRequest(forwarded=True) as stop:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
@@ -157,17 +157,16 @@ def test_a_ctrl_c_that_a_launcher_hands_on_counts_once():
 KILLS = int(os.environ.get('GANZOO_KILLS', 5))
 
 
-@pytest.mark.parametrize(('write', 'kills_wanted', 'room'), [(paired, KILLS, 20), (stock, (KILLS + 1) // 3, 35)])
-def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(write, kills_wanted, room, tmp_path):
-    """SIGKILL, in every other case while a checkpoint is written: it is saved after each iteration."""
-    last = room * kills_wanted  # no run may come to its end before it is killed
+def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_path):
+    """SIGKILL, every other time while a checkpoint is written: one is saved after each iteration."""
+    last = 20 * KILLS  # enough that no run ends before it is killed
     changes = {'total_iter': last, 'logger__save_checkpoint_freq': 1, 'logger__keep_last': 3, 'val': None}
-    whole = write(tmp_path / 'whole', **changes)
+    whole = paired(tmp_path / 'whole', **changes)
     assert train(whole)[0] == 0
-    path, moments, kills, saving = write(tmp_path / 'killed', **changes), random.Random(0), 0, 0
+    path, moments, kills, saving = paired(tmp_path / 'killed', **changes), random.Random(0), 0, 0
     while True:
         process = start(path, *(['--auto_resume'] if kills else []))
-        if kills < kills_wanted:
+        if kills < KILLS:
             wait_for(path, 'Training on', process)
             time.sleep(moments.uniform(0.1, 0.6))
             saving += until_it_saves(path.parent, process) if kills % 2 else 0
@@ -178,7 +177,7 @@ def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(write, 
         if process.exitcode == 0:
             break
         assert process.exitcode == -signal.SIGKILL, output_of(path)
-    assert kills == kills_wanted
+    assert kills == KILLS
     assert saving
     print(f'{kills} kills, {saving} of them while it saved')
     expected, found = (results(folder.parent, 'latest', state=last) for folder in (whole, path))
@@ -188,7 +187,7 @@ def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(write, 
 
 
 def until_it_saves(folder, process):
-    """Wait for a file that is half written; False where none was caught."""
+    """Wait for a partial file; False if none was caught."""
     for _ in range(100000):
         if list((folder / 'experiments').rglob('.part-*')):
             return True
@@ -197,19 +196,19 @@ def until_it_saves(folder, process):
     return False
 
 
-def test_waiting_for_pictures_is_told_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, 'SETTLED', 2)
-    monkeypatch.setattr(loop, 'WAITS', 0.0)
+def test_waiting_for_data_is_reported_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, 'STABLE_AFTER', 2)
+    monkeypatch.setattr(loop, 'MAX_WAITING', 0.0)
     code, output = train(paired(tmp_path, total_iter=5))
     assert code == 0, output
-    assert output.count('% of the time is waiting for pictures; raise datasets.train.num_worker_per_gpu (2)') == 1
+    assert output.count('% of the time is waiting for data; raise datasets.train.num_worker_per_gpu (2)') == 1
 
 
 # ---------------------------------------------------------------- damage
 
 
 @pytest.mark.parametrize('damage', ['half a state', 'half a network', 'no network', 'nan in a network', 'text'])
-def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(damage, trained, tmp_path):
+def test_a_damaged_newest_checkpoint_is_reported_and_the_previous_one_is_used(damage, trained, tmp_path):
     path = copied(trained, tmp_path)
     home = tmp_path / 'experiments/gan_x4'
     victim = home / ('models/net_g_4.pth' if 'network' in damage else 'training_states/4.state')
@@ -243,15 +242,15 @@ def copied(path, folder):
     return Path(shutil.copy(path, folder))
 
 
-def test_a_run_that_is_there_is_neither_overwritten_nor_renamed_without_fresh(trained, tmp_path):
+def test_an_existing_run_is_neither_overwritten_nor_renamed_without_fresh(trained, tmp_path):
     path = copied(trained, tmp_path)
     home = tmp_path / 'experiments/gan_x4'
     before = sorted(tmp_path.rglob('*'))
     code, output = train(path)
     assert code == 1
     assert (
-        f'error: {home} holds a run up to iteration 4; go on with --auto_resume, start anew with --fresh, which sets '
-        'that run aside, or change name\n'
+        f'error: {home} holds a run up to iteration 4; go on with --auto_resume, restart with --fresh, which '
+        'renames that run, or change name\n'
     ) in output
     assert sorted(set(tmp_path.rglob('*')) - {tmp_path / 'output.txt'}) == before
     code, output = train(path, '--fresh')
@@ -267,11 +266,11 @@ def test_networks_without_a_state_are_not_overwritten(trained, tmp_path):
     for flags in ([], ['--auto_resume']):
         code, output = train(path, *flags)
         assert code == 1
-        assert 'holds net_g_latest.pth but no training state to go on from; start anew with --fresh' in output
+        assert 'holds net_g_latest.pth but no training state to resume from; restart with --fresh' in output
 
 
 @pytest.mark.parametrize('flags', [[], ['--auto_resume'], ['--fresh']])
-def test_a_folder_in_which_a_training_runs_is_left_to_it(flags, tmp_path):
+def test_a_folder_with_a_running_training_is_refused(flags, tmp_path):
     path = paired(tmp_path, total_iter=100000, logger__save_checkpoint_freq=1, val=None)
     first = start(path, output='first.txt')
     states = tmp_path / 'experiments/gan_x4/training_states'
@@ -284,13 +283,13 @@ def test_a_folder_in_which_a_training_runs_is_left_to_it(flags, tmp_path):
         f'error: a training is running in {states.parent}; wait for its end, stop it, or change name'
     )
     assert first.is_alive()
-    first.kill()  # its lock is gone with it, though its workers live a while longer
+    first.kill()  # this releases the lock, although its workers live a while longer
     first.join()
     code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=1')
     assert code == 0, output
 
 
-def test_a_run_goes_on_with_the_option_file_that_it_has_kept(trained, tmp_path):
+def test_a_run_resumes_with_its_own_copy_of_the_option_file(trained, tmp_path):
     copied(trained, tmp_path)
     kept = tmp_path / 'experiments/gan_x4/option.yml'
     before = kept.read_bytes()
@@ -301,21 +300,21 @@ def test_a_run_goes_on_with_the_option_file_that_it_has_kept(trained, tmp_path):
     assert kept.read_bytes() == before
     code, output = train(kept, '--fresh', '--force_yml', root)
     assert code == 1
-    assert f'--fresh would set {kept} aside too; copy it to elsewhere, and train with that' in output
+    assert f'--fresh would rename the folder of {kept}; copy that file elsewhere, and train with the copy' in output
     assert kept.is_file()
 
 
-def test_two_runs_that_are_set_aside_in_one_second_get_two_names(tmp_path, monkeypatch):
+def test_two_runs_renamed_within_one_second_get_two_names(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment_dir, 'get_time_str', lambda: 'now')
     for _ in range(3):
         (tmp_path / 'run').mkdir()
         (tmp_path / 'run/file').write_text('')
-        experiment_dir._set_aside(tmp_path / 'run')
+        experiment_dir._archive(tmp_path / 'run')
     names = ['run_archived_now', 'run_archived_now_2', 'run_archived_now_3']
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
-def test_a_run_that_goes_on_from_elsewhere_or_from_an_earlier_state_writes_over_nothing(trained, tmp_path):
+def test_resuming_from_elsewhere_or_from_an_earlier_state_overwrites_nothing(trained, tmp_path):
     path = copied(trained, tmp_path)
     states = tmp_path / 'experiments/gan_x4/training_states'
     longer = 'train:total_iter=5'
@@ -323,7 +322,9 @@ def test_a_run_that_goes_on_from_elsewhere_or_from_an_earlier_state_writes_over_
         before = {file: file.read_bytes() for file in tmp_path.rglob('*.pth')}
         code, output = train(path, '--force_yml', f'path:resume_state={earlier}', longer)
         assert code == 1
-        assert f'holds a run up to iteration 4, over which one from {earlier} would write; change name' in output
+        assert (
+            f'holds a run up to iteration 4, which a run resumed from {earlier} would overwrite; change name' in output
+        )
         assert before == {file: file.read_bytes() for file in tmp_path.rglob('*.pth')}
     for name, state in (('gan_x4', '4.state'), ('another', '2.state')):
         code, output = train(path, '--force_yml', f'path:resume_state={states / state}', longer, f'name={name}')
@@ -332,7 +333,7 @@ def test_a_run_that_goes_on_from_elsewhere_or_from_an_earlier_state_writes_over_
         assert f'iter: {state[0]}.' in output
 
 
-def test_auto_resume_begins_with_the_state_that_is_given_and_goes_on_with_its_own(trained, tmp_path):
+def test_auto_resume_starts_from_the_given_state_and_then_from_its_own(trained, tmp_path):
     path = copied(trained, tmp_path)
     given = f'path:resume_state={tmp_path}/experiments/gan_x4/training_states/4.state'
     for total, begins in ((5, 4), (6, 5)):
@@ -349,7 +350,7 @@ def test_fresh_and_auto_resume_contradict(trained, tmp_path):
     assert '--fresh starts a new run, but --auto_resume or path.resume_state continues one' in output
 
 
-def test_a_finished_run_has_nothing_left_to_do_and_can_be_made_longer(trained, tmp_path):
+def test_a_finished_run_has_nothing_to_do_and_can_be_extended(trained, tmp_path):
     path = copied(trained, tmp_path)
     code, output = train(path, '--auto_resume')
     assert code == 0, output
@@ -360,7 +361,7 @@ def test_a_finished_run_has_nothing_left_to_do_and_can_be_made_longer(trained, t
     assert (tmp_path / 'experiments/gan_x4/training_states/5.state').is_file()
 
 
-def test_a_state_of_basicsr_is_resumed_and_said_to_be_inexact(trained, tmp_path):
+def test_a_state_of_basicsr_is_resumed_with_a_warning(trained, tmp_path):
     path = copied(trained, tmp_path)
     file = tmp_path / 'experiments/gan_x4/training_states/4.state'
     state = torch.load(file, weights_only=True)
@@ -369,7 +370,22 @@ def test_a_state_of_basicsr_is_resumed_and_said_to_be_inexact(trained, tmp_path)
     code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=6')
     assert code == 0, output
     assert iterations(output) == [5, 6]
-    assert 'going on, but not exactly as without a stop: the state has no random numbers' in output
+    assert 'resuming, but not exactly as without a stop: models and states of BasicSR keep no random state' in output
+
+
+def test_a_model_of_basicsr_trains_and_resumes_at_the_start_of_an_epoch(tmp_path):
+    """Its states hold iteration, optimizers and schedulers, and our models can resume from them."""
+    path = stock(tmp_path, total_iter=4)
+    assert train(path)[0] == 0
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=6')
+    assert code == 0, output
+    assert 'iter: 4.' in output
+    assert 'keep no random state and no position in the data; the epoch restarts' in output
+    assert iterations(output) == [5, 6]
+    none = dict.fromkeys(('train__d_reg_opt', 'train__gan_weight_opt'))
+    code, output = train(paired(tmp_path, total_iter=8, **none), '--auto_resume')
+    assert code == 0, output
+    assert iterations(output) == [7, 8]
 
 
 @pytest.mark.parametrize(
@@ -386,8 +402,8 @@ def test_what_makes_a_resume_inexact_is_named(change, told, trained, tmp_path):
     assert iterations(output) == [5, 6]
 
 
-def test_a_full_disk_is_one_sentence_and_the_checkpoint_before_is_whole(tmp_path):
-    """A limit on the size of files stands for it: the networks fit, the state with the optimizers does not."""
+def test_a_full_disk_is_one_sentence_and_the_previous_checkpoint_is_complete(tmp_path):
+    """Simulated by a limit on the size of files: the networks fit, the state with the optimizers does not."""
     path = paired(tmp_path, total_iter=4, logger__save_checkpoint_freq=2, datasets__train__num_worker_per_gpu=0)
     assert train(path, '--force_yml', 'train:total_iter=2')[0] == 0
     states = tmp_path / 'experiments/gan_x4/training_states'
@@ -396,7 +412,7 @@ def test_a_full_disk_is_one_sentence_and_the_checkpoint_before_is_whole(tmp_path
     assert code == 1
     message = output[output.index('error: ') :]
     assert message.startswith(f'error: cannot write {states}/4.state: ')
-    assert 'the checkpoint before is whole' in message
+    assert 'the previous checkpoint is complete' in message
     assert 'Traceback' not in output
     assert [state.name for state in states.iterdir()] == ['2.state']
     code, output = train(path, '--auto_resume')
@@ -405,7 +421,7 @@ def test_a_full_disk_is_one_sentence_and_the_checkpoint_before_is_whole(tmp_path
 
 
 def with_metric(path, body, **val):
-    """Let a run validate with a metric of its own after each second iteration."""
+    """Add a custom metric to the validation, every two iterations."""
     (path.parent / 'metric.py').write_text(
         'import os, signal\nfrom basicsr.utils.registry import METRIC_REGISTRY\n\n\n@METRIC_REGISTRY.register()\n'
         f'def own_metric(img, img2):\n    {body}\n'
@@ -416,13 +432,13 @@ def with_metric(path, body, **val):
     return path
 
 
-def test_an_error_of_somebody_elses_code_ends_the_run_though_there_are_workers(tmp_path):
+def test_an_error_in_custom_code_ends_the_run_despite_workers(tmp_path):
     code, output = train(with_metric(paired(tmp_path), 'return 1 / 0'))
     assert code == 1
     assert output.rstrip().endswith('ZeroDivisionError: division by zero')
 
 
-def test_a_picture_of_a_validation_that_cannot_be_written_is_one_sentence(tmp_path):
+def test_a_validation_image_that_cannot_be_written_is_one_sentence(tmp_path):
     path = with_metric(paired(tmp_path), 'return 1.0', save_img=True)
     (tmp_path / 'experiments/gan_x4/visualization/0/0_2.png').mkdir(parents=True)
     code, output = train(path)
@@ -440,7 +456,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(trained, tmp_path):
     assert 'Traceback' not in output
 
 
-def test_the_root_of_the_experiments_is_one_place_for_writing_and_resuming(trained, tmp_path):
+def test_experiments_root_holds_what_is_written_and_resumed(trained, tmp_path):
     path = Path(shutil.copy(trained, tmp_path))
     root = tmp_path / 'elsewhere'
     changes = (f'path:experiments_root={root}', 'logger:use_tb_logger=true')
@@ -455,7 +471,7 @@ def test_the_root_of_the_experiments_is_one_place_for_writing_and_resuming(train
     assert (root / 'gan_x4/models/net_g_5.pth').is_file()
 
 
-def test_keep_last_has_to_be_a_whole_number(trained, tmp_path):
+def test_keep_last_must_be_a_whole_number(trained, tmp_path):
     code, output = train(copied(trained, tmp_path), '--fresh', '--force_yml', 'logger:keep_last=0')
     assert code == 1
     assert 'logger.keep_last: this needs to be a whole number above 0, got 0' in output

@@ -1,4 +1,4 @@
-"""What the log says before the first step."""
+"""The summary in the log before the first step."""
 
 from types import SimpleNamespace
 
@@ -21,23 +21,23 @@ def introduced(iteration=0, processes=1, **train):
     return opt, model, data, iteration
 
 
-def test_everything_is_told_and_what_is_off_is_not():
-    told = introduction(*introduced()).splitlines()
-    assert told[0] == 'Training on the CPU: 1,234 pictures, iterations 1 to 1,000, 77 in an epoch.'
-    assert told[1:4] == ['\tBatch size per gpu: 8', '\tWorld size (gpu number): 1', '\tPictures in a step: 8']
-    assert told[-1] == '\tWriting to: /experiments/test'
-    assert len(told) == 5
+def test_the_summary_has_every_line_but_not_what_is_off():
+    lines = introduction(*introduced()).splitlines()
+    assert lines[0] == 'Training on the CPU: 1,234 images, iterations 1 to 1,000, 77 in an epoch.'
+    assert lines[1:4] == ['\tBatch size per gpu: 8', '\tWorld size (gpu number): 1', '\tImages in a step: 8']
+    assert lines[-1] == '\tWriting to: /experiments/test'
+    assert len(lines) == 5
 
 
-def test_a_resumed_and_a_finished_run_say_what_is_left():
+def test_a_resumed_and_a_finished_run_name_the_remaining_iterations():
     assert 'iterations 401 to 1,000' in introduction(*introduced(iteration=400))
     assert 'all 1,000 iterations are done' in introduction(*introduced(iteration=1000))
 
 
-def test_the_effective_batch_is_explained_and_the_keys_for_speed_are_named():
-    told = introduction(*introduced(processes=4, accumulate=2, amp='bf16', channels_last=True))
-    assert 'Pictures in a step: 32 (8 in each of 4 processes, 2 parts of 4, one after the other)' in told
-    assert 'Faster, smaller: amp: bf16, channels_last: true, accumulate: 2' in told
+def test_the_effective_batch_and_the_speed_options_are_shown():
+    lines = introduction(*introduced(processes=4, accumulate=2, amp='bf16', channels_last=True))
+    assert 'Images in a step: 32 (8 in each of 4 processes, 2 parts of 4, one after the other)' in lines
+    assert 'Speed and memory: amp: bf16, channels_last: true, accumulate: 2' in lines
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_effective_batch_is_explained_and_the_keys_for_speed_are_named():
         (4, True, 'Training on H100: '),
     ],
 )
-def test_one_of_several_gpus_is_said_to_be_one(visible, dist, expected, monkeypatch):
+def test_training_on_one_of_several_gpus_says_so(visible, dist, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda: 'H100')
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: visible)
     opt, *rest = introduced()

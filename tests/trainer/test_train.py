@@ -239,7 +239,7 @@ def test_a_damaged_state_is_named(tmp_path, monkeypatch, capsys):
     assert stopped.value.code == 1
     output = capsys.readouterr()
     assert '4.state is damaged' in output.out
-    assert f'each state in {states} is damaged; start anew with --fresh, which sets this run aside' in output.err
+    assert f'each state in {states} is damaged; restart with --fresh, which renames this run' in output.err
 
 
 def test_a_run_that_was_killed_while_it_saved_resumes_from_the_state_before(tmp_path):

@@ -54,7 +54,7 @@ def test_two_processes_train_like_one_with_the_whole_batch(two, tmp_path):
 
 def test_they_take_total_iter_steps_and_say_what_a_step_is(two):
     output = output_of(two[0])
-    assert 'Pictures in a step: 2' in output
+    assert 'Images in a step: 2' in output
     assert 'iter:       6' in output
     assert 'iter:       7' not in output
 

@@ -24,7 +24,7 @@ def build(folder, keep_best, metrics=METRICS, **path):
 def validate(model, iteration, data_set='first', **results):
     with torch.no_grad():  # so that every iteration has other weights
         next(model.net_g.parameters()).fill_(iteration)
-    model.keeper.take(model, data_set, results, iteration)
+    model.keeper.update(model.generators(), data_set, results, iteration)
 
 
 def saved(folder):

@@ -6,11 +6,11 @@ from basicsr_ganzoo.config.schema.top import Options, Path
 from basicsr_ganzoo.config.schema.train import Adversary, Train
 
 #: the keys of a discriminator, and the block in which each is in a file with one discriminator
-ADVERSARY_HOMES = {
+HOMES = {
     name: home
     for home, keys in {'': Options, 'path.': Path, 'train.': Train}.items()
     for name in keys.model_fields
     if name in Adversary.model_fields
 }
 
-__all__ = ['ADVERSARY_HOMES', 'Options', 'json_schema', 'judge', 'reference']
+__all__ = ['HOMES', 'Options', 'json_schema', 'judge', 'reference']

@@ -3,7 +3,6 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Le, Len, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from basicsr_ganzoo.config.types import Number
@@ -143,12 +142,11 @@ def _no_zero(value):
 
 # A text among the metadata is how messages and documentation describe the kind. Where torch or BasicSR need an int,
 # 16.0 is refused; a count of iterations may be 4.0e+5.
-Size = Annotated[int, Ge(1), 'a whole number above 0']
-SizeOrNone = Annotated[int, Ge(0), 'a whole number from 0']
-Side = Annotated[int, Ge(1), Le(16384), 'a whole number from 1 to 16384']
-Decay = Annotated[Number, Ge(0), Lt(1)]
-Probability = Annotated[Number, Ge(0), Le(1)]
-Range = Annotated[list[Number], Len(2, 2), '[low, high]']
+Size = Annotated[int, Field(ge=1), 'a whole number above 0']
+SizeOrNone = Annotated[int, Field(ge=0), 'a whole number from 0']
+Side = Annotated[int, Field(ge=1, le=16384), 'a whole number from 1 to 16384']
+Decay = Annotated[Number, Field(ge=0, lt=1)]
+Range = Annotated[list[Number], Field(min_length=2, max_length=2), '[low, high]']
 Numbers = Annotated[list[Number], 'a list of numbers']
 File = Annotated[str, AfterValidator(_path), 'the path of a file']
 Folder = Annotated[str, AfterValidator(_path), 'the path of a folder']

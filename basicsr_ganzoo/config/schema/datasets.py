@@ -2,8 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Gt, Le
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from basicsr_ganzoo.config.schema.base import (
     Block,
@@ -28,7 +27,7 @@ NORMALISED = ('PairedImageDataset', 'SingleImageDataset', 'RealESRGANPairedDatas
 META_INFO = ('GTFolderDataset', 'PairedFolderDataset', 'RealESRGANDataset', 'RealESRGANPairedDataset')
 META_INFO_FILE = ('PairedFolderDataset', 'PairedImageDataset', 'SingleImageDataset')
 Ratio = Annotated[
-    Literal['auto'] | Annotated[Number, Gt(0), Le(1_000_000)], 'auto or a number above 0 and up to 1000000'
+    Literal['auto'] | Annotated[Number, Field(gt=0, le=1_000_000)], 'auto or a number above 0 and up to 1000000'
 ]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from pydantic import Field
 
 from basicsr_ganzoo.config.schema.base import (
     DEGRADING,
@@ -11,16 +11,16 @@ from basicsr_ganzoo.config.schema.base import (
     Keys,
     Numbers,
     Preset,
-    Probability,
     Range,
     Side,
     Size,
     key,
 )
+from basicsr_ganzoo.config.types import Share
 
 KERNELS = ('GTFolderDataset', 'RealESRGANDataset')
 KernelKinds = list[Literal['iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso']]
-KernelSide = Annotated[int, Ge(7), Le(21), 'an odd number of pixels up to 21']
+KernelSide = Annotated[int, Field(ge=7, le=21), 'an odd number of pixels up to 21']
 
 
 class ModelDegradation(Keys):
@@ -36,18 +36,18 @@ class ModelDegradation(Keys):
     gt_usm: bool = key(True, 'GT is sharpened, as the target and before the degradation', REALESRNET)
     resize_prob: Numbers = key(None, 'shares of enlarging, reducing and keeping the size, first stage', DEGRADING)
     resize_range: Range = key(None, 'factors of the first resize', DEGRADING)
-    gaussian_noise_prob: Probability = key(None, 'probability of Gaussian rather than Poisson noise', DEGRADING)
+    gaussian_noise_prob: Share = key(None, 'probability of Gaussian rather than Poisson noise', DEGRADING)
     noise_range: Range = key(None, 'sigma of the Gaussian noise in 1/255', DEGRADING)
     poisson_scale_range: Range = key(None, 'scale of the Poisson noise', DEGRADING)
-    gray_noise_prob: Probability = key(None, 'probability that the noise is grey', DEGRADING)
+    gray_noise_prob: Share = key(None, 'probability that the noise is grey', DEGRADING)
     jpeg_range: Range = key(None, 'JPEG quality, from 0 to 100', DEGRADING)
-    second_blur_prob: Probability = key(None, 'probability of a blur in the second stage', DEGRADING)
+    second_blur_prob: Share = key(None, 'probability of a blur in the second stage', DEGRADING)
     resize_prob2: Numbers = key(None, 'as resize_prob, second stage', DEGRADING)
     resize_range2: Range = key(None, 'as resize_range, second stage', DEGRADING)
-    gaussian_noise_prob2: Probability = key(None, 'as gaussian_noise_prob, second stage', DEGRADING)
+    gaussian_noise_prob2: Share = key(None, 'as gaussian_noise_prob, second stage', DEGRADING)
     noise_range2: Range = key(None, 'as noise_range, second stage', DEGRADING)
     poisson_scale_range2: Range = key(None, 'as poisson_scale_range, second stage', DEGRADING)
-    gray_noise_prob2: Probability = key(None, 'as gray_noise_prob, second stage', DEGRADING)
+    gray_noise_prob2: Share = key(None, 'as gray_noise_prob, second stage', DEGRADING)
     jpeg_range2: Range = key(None, 'as jpeg_range, second stage', DEGRADING)
 
 
@@ -58,15 +58,15 @@ class KernelDegradation(Keys):
     blur_kernel_size: KernelSide = key(21, 'side to which kernels are padded', datasets=KERNELS)
     kernel_list: KernelKinds = key(None, 'kinds of kernels, first stage', datasets=KERNELS)
     kernel_prob: Numbers = key(None, 'one share for each entry of kernel_list', datasets=KERNELS)
-    sinc_prob: Probability = key(None, 'probability of a sinc kernel', datasets=KERNELS)
+    sinc_prob: Share = key(None, 'probability of a sinc kernel', datasets=KERNELS)
     blur_sigma: Range = key(None, 'sigma of the blur in pixels', datasets=KERNELS)
     betag_range: Range = key(None, 'shape of generalized Gaussian kernels', datasets=KERNELS)
     betap_range: Range = key(None, 'shape of plateau kernels', datasets=KERNELS)
     blur_kernel_size2: KernelSide = key(21, 'as blur_kernel_size, second stage', datasets=KERNELS)
     kernel_list2: KernelKinds = key(None, 'as kernel_list, second stage', datasets=KERNELS)
     kernel_prob2: Numbers = key(None, 'as kernel_prob, second stage', datasets=KERNELS)
-    sinc_prob2: Probability = key(None, 'as sinc_prob, second stage', datasets=KERNELS)
+    sinc_prob2: Share = key(None, 'as sinc_prob, second stage', datasets=KERNELS)
     blur_sigma2: Range = key(None, 'as blur_sigma, second stage', datasets=KERNELS)
     betag_range2: Range = key(None, 'as betag_range, second stage', datasets=KERNELS)
     betap_range2: Range = key(None, 'as betap_range, second stage', datasets=KERNELS)
-    final_sinc_prob: Probability = key(None, 'probability of the final sinc filter', datasets=KERNELS)
+    final_sinc_prob: Share = key(None, 'probability of the final sinc filter', datasets=KERNELS)

@@ -11,10 +11,8 @@ from basicsr_ganzoo.config.findings import dotted, error, is_below, warning
 from basicsr_ganzoo.config.schema.base import MODELS, Keys, readers
 from basicsr_ganzoo.config.schema.datasets import DATASETS, OUR_DATASETS, Dataset
 from basicsr_ganzoo.config.schema.top import Options
-from basicsr_ganzoo.config.types import NUMBER_AS_TEXT, describe
+from basicsr_ganzoo.config.types import NUMBER_AS_TEXT, NUMBER_FORM, describe
 from basicsr_ganzoo.errors import did_you_mean, shown
-
-NUMBER = 'is text, not a number; YAML requires a dot in it and no quotes: 0.0001 or 1.0e-4'
 
 
 def judge(opt):
@@ -95,7 +93,7 @@ def _numbers_as_text(value, path):
         for index, item in enumerate(value):
             yield from _numbers_as_text(item, (*path, index))
     elif isinstance(value, str) and NUMBER_AS_TEXT.fullmatch(value) and str not in _parts(declared(path)):
-        yield error(dotted(path), f'{shown(value)} {NUMBER}')
+        yield error(dotted(path), f'{shown(value)} is text, not a number; {NUMBER_FORM}')
 
 
 def _values(given):

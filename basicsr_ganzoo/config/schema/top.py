@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from pydantic import Field
 
 from basicsr_ganzoo.config.schema.base import (
     GANS,
@@ -93,7 +93,7 @@ class Distributed(Keys):
     """What a launcher passes to torch.distributed."""
 
     backend: str = key('nccl', 'backend of torch.distributed')
-    port: Annotated[int, Ge(1), Le(65535), 'a whole number from 1 to 65535'] = key(29500, 'port, for slurm')
+    port: Annotated[int, Field(ge=1, le=65535), 'a whole number from 1 to 65535'] = key(29500, 'port, for slurm')
 
 
 class Options(ModelDegradation):
@@ -103,7 +103,7 @@ class Options(ModelDegradation):
     model_type: str = required(f'{", ".join(MODELS)}, or another registered model')
     scale: Size = key(1, 'GT is so many times as large as LQ')
     num_gpu: Annotated[Literal['auto'] | SizeOrNone, 'auto or a whole number from 0'] = required('0 trains on the CPU')
-    manual_seed: Annotated[int, Ge(0), Le(2**32 - 1), f'a whole number from 0 to {2**32 - 1}'] = key(
+    manual_seed: Annotated[int, Field(ge=0, le=2**32 - 1), f'a whole number from 0 to {2**32 - 1}'] = key(
         None, 'seed of all random numbers'
     )
     imports: list[str] = key(None, 'modules or .py files with networks, losses, ... of your own; they are executed')

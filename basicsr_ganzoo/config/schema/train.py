@@ -3,8 +3,7 @@
 import difflib
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge, Le
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from basicsr_ganzoo.config.schema.base import (
     GANS,
@@ -39,7 +38,7 @@ class DiscriminatorKeys(Keys):
     net_d_weight_clip: Positive = key(None, "D's weights stay in [-x, x], as in WGAN", OURS)
     net_d_freeze: SizeOrNone = key(0, 'the first n layers of D are not trained', OURS)
     net_d_ema_decay: Decay = key(0, 'decay of a moving average of D, saved as params_ema', OURS)
-    net_d_skip_accuracy: Annotated[Number, Ge(0.5), Le(1)] = key(
+    net_d_skip_accuracy: Annotated[Number, Field(ge=0.5, le=1)] = key(
         None, 'D is not updated while it judges a larger share of the images rightly', OURS
     )
 
