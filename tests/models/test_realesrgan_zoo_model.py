@@ -379,7 +379,7 @@ MISTAKES = {
     ),
     'a preset without kernels': (
         gan_opt(gt_size=32, degradation='mild', datasets={'train': {'blur_sigma': [0.2, 1]}}),
-        'write degradation: mild there too',
+        'set degradation: mild there too',
     ),
 }
 
