@@ -108,7 +108,7 @@ MESSAGES = {
         "'9e-1' is text, not a number; write numbers without quotes",
     ),
     'a number as text in a block': ('train.optim_g.betas', ['9e-1', 0.99], "betas[0]: '9e-1' is text, not a number"),
-    'a size with a dot': ('scale', 4.0, 'this needs to be a whole number above 0, got 4.0; write 4'),
+    'a size with a dot': ('scale', 4.0, 'this needs to be a whole number from 1, got 4.0; write 4'),
     'a date': ('name', datetime.date(2020, 12, 24), 'got the date 2020-12-24; put it in quotes if it is text'),
     'a key that is missing': ('logger.print_freq', None, 'this key is missing'),
     'a block without a type': ('network_d', {'num_feat': 4}, 'network_d.type: this key is missing'),

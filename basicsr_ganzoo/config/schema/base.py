@@ -142,9 +142,9 @@ def _no_zero(value):
 
 # A text among the metadata is how messages and documentation describe the kind. Where torch or BasicSR need an int,
 # 16.0 is refused; a count of iterations may be 4.0e+5.
-Size = Annotated[int, Field(ge=1), 'a whole number above 0']
-SizeOrNone = Annotated[int, Field(ge=0), 'a whole number from 0']
-Side = Annotated[int, Field(ge=1, le=16384), 'a whole number from 1 to 16384']
+Size = Annotated[int, Field(ge=1)]
+SizeOrZero = Annotated[int, Field(ge=0)]
+Side = Annotated[int, Field(ge=1, le=16384)]
 Decay = Annotated[Number, Field(ge=0, lt=1)]
 Range = Annotated[list[Number], Field(min_length=2, max_length=2), '[low, high]']
 Numbers = Annotated[list[Number], 'a list of numbers']

@@ -12,7 +12,7 @@ from basicsr_ganzoo.config.schema.base import (
     Numbers,
     Side,
     Size,
-    SizeOrNone,
+    SizeOrZero,
     key,
     required,
 )
@@ -26,9 +26,7 @@ DATASETS = (*OUR_DATASETS, *STOCK)
 NORMALISED = ('PairedImageDataset', 'SingleImageDataset', 'RealESRGANPairedDataset')
 META_INFO = ('GTFolderDataset', 'PairedFolderDataset', 'RealESRGANDataset', 'RealESRGANPairedDataset')
 META_INFO_FILE = ('PairedFolderDataset', 'PairedImageDataset', 'SingleImageDataset')
-Ratio = Annotated[
-    Literal['auto'] | Annotated[Number, Field(gt=0, le=1_000_000)], 'auto or a number above 0 and up to 1000000'
-]
+Ratio = Literal['auto'] | Annotated[Number, Field(gt=0, le=1_000_000)]
 
 
 class Dataset(KernelDegradation, Block):
@@ -56,7 +54,7 @@ class Dataset(KernelDegradation, Block):
         None, 'y takes the Y channel alone', datasets=('PairedImageDataset', 'SingleImageDataset')
     )
     batch_size_per_gpu: Size = key(None, 'crops of a batch on each GPU, required for training')
-    num_worker_per_gpu: SizeOrNone = key(None, 'processes that load images for each GPU, required for training')
+    num_worker_per_gpu: SizeOrZero = key(None, 'processes that load images for each GPU, required for training')
     dataset_enlarge_ratio: Ratio = key(None, 'how often an image comes in an epoch')
     prefetch_mode: Literal['cpu', 'cuda'] = key(None, 'load the next batches ahead; cuda needs pin_memory')
     num_prefetch_queue: Size = key(1, 'batches that prefetch_mode: cpu loads ahead')
@@ -71,7 +69,7 @@ class TrainingSet(Dataset):
     """The data set of the training."""
 
     batch_size_per_gpu: Size = required('crops of a batch on each GPU')
-    num_worker_per_gpu: SizeOrNone = required('processes that load images for each GPU')
+    num_worker_per_gpu: SizeOrZero = required('processes that load images for each GPU')
 
 
 class Datasets(Keys):

@@ -63,9 +63,8 @@ def _section(heading, cls, elsewhere):
     left_out = elsewhere.model_fields if elsewhere else {}
     own = {name: field for name, field in cls.model_fields.items() if name not in left_out or field.is_required()}
     rows = [_row(name, field, wanted(kinds[name])) for name, field in own.items()]
-    return '\n'.join(
-        [f'## {heading}', '', cls.__doc__, '', '| key | value | default | |', '|---|---|---|---|', *rows, '']
-    )
+    head = [f'## {heading}', '', cls.__doc__, '', '| key | value | default | |', '|---|---|---|---|']
+    return '\n'.join([*head, *rows, ''])
 
 
 def _row(name, field, kind):

@@ -14,7 +14,7 @@ from basicsr_ganzoo.config.schema.base import (
     FolderName,
     Keys,
     Size,
-    SizeOrNone,
+    SizeOrZero,
     key,
     required,
 )
@@ -45,7 +45,7 @@ class Path(Keys):
 class Metric(Block):
     """A metric of the validation. Further keys are its arguments."""
 
-    crop_border: SizeOrNone = key(None, 'pixels at the border that do not count')
+    crop_border: SizeOrZero = key(None, 'pixels at the border that do not count')
     better: Direction = key('higher', 'which values are better')
 
 
@@ -67,8 +67,8 @@ class Validation(Keys):
     metrics: Metrics = key(None, 'metrics by any name')
     pbar: bool = key(False, 'show a progress bar')
     suffix: str = key(None, "end of the images' names")
-    tile: SizeOrNone = key(0, 'side in pixels of LQ of the tiles that G sees; 0: the whole image', OURS)
-    preview: SizeOrNone = key(0, 'images of each data set that are shown as strips LQ, start, now, GT', OURS)
+    tile: SizeOrZero = key(0, 'side in pixels of LQ of the tiles that G sees; 0: the whole image', OURS)
+    preview: SizeOrZero = key(0, 'images of each data set that are shown as strips LQ, start, now, GT', OURS)
     keep_best: Best = key(None, 'keep the generator of the best validation as net_g_best.pth', OURS)
 
 
@@ -93,7 +93,7 @@ class Distributed(Keys):
     """What a launcher passes to torch.distributed."""
 
     backend: str = key('nccl', 'backend of torch.distributed')
-    port: Annotated[int, Field(ge=1, le=65535), 'a whole number from 1 to 65535'] = key(29500, 'port, for slurm')
+    port: Annotated[int, Field(ge=1, le=65535)] = key(29500, 'port, for slurm')
 
 
 class Options(ModelDegradation):
@@ -102,10 +102,8 @@ class Options(ModelDegradation):
     name: FolderName = required('name of the experiment and of its folder')
     model_type: str = required(f'{", ".join(MODELS)}, or another registered model')
     scale: Size = key(1, 'GT is so many times as large as LQ')
-    num_gpu: Annotated[Literal['auto'] | SizeOrNone, 'auto or a whole number from 0'] = required('0 trains on the CPU')
-    manual_seed: Annotated[int, Field(ge=0, le=2**32 - 1), f'a whole number from 0 to {2**32 - 1}'] = key(
-        None, 'seed of all random numbers'
-    )
+    num_gpu: Literal['auto'] | SizeOrZero = required('0 trains on the CPU')
+    manual_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = key(None, 'seed of all random numbers')
     imports: list[str] = key(None, 'modules or .py files with networks, losses, ... of your own; they are executed')
     network_g: Block = required('generator')
     network_d: Block = key(None, 'discriminator', GANS)

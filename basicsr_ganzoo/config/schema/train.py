@@ -18,7 +18,7 @@ from basicsr_ganzoo.config.schema.base import (
     Numbers,
     Precision,
     Size,
-    SizeOrNone,
+    SizeOrZero,
     key,
     required,
 )
@@ -36,7 +36,7 @@ class DiscriminatorKeys(Keys):
     gan_weight_opt: Block = key(None, 'GANWeightRamp or GANWeightTargetRho, a factor of the GAN weight', OURS)
     grad_clip_d: Positive = key(None, "norm to which D's gradient is clipped", OURS)
     net_d_weight_clip: Positive = key(None, "D's weights stay in [-x, x], as in WGAN", OURS)
-    net_d_freeze: SizeOrNone = key(0, 'the first n layers of D are not trained', OURS)
+    net_d_freeze: SizeOrZero = key(0, 'the first n layers of D are not trained', OURS)
     net_d_ema_decay: Decay = key(0, 'decay of a moving average of D, saved as params_ema', OURS)
     net_d_skip_accuracy: Annotated[Number, Field(ge=0.5, le=1)] = key(
         None, 'D is not updated while it judges a larger share of the images rightly', OURS
@@ -94,7 +94,7 @@ class Train(DiscriminatorKeys):
     scheduler: Scheduler = required('MultiStepLR or CosineAnnealingRestartLR')
     ema_decay: Decay = key(0, 'decay of the moving average of G, which is validated and saved as params_ema')
     net_d_iters: Size = key(1, 'G is updated in each n-th iteration, D in all', GANS)
-    net_d_init_iters: SizeOrNone = key(0, 'D trains alone in the first n iterations', GANS)
+    net_d_init_iters: SizeOrZero = key(0, 'D trains alone in the first n iterations', GANS)
     pixel_opt: Loss = key(None, 'loss of SR and GT, such as L1Loss')
     perceptual_opt: Block = key(None, 'PerceptualLoss on features of VGG')
     ldl_opt: Loss = key(None, 'LDL, the loss of artifacts; needs ema_decay', GANS)
