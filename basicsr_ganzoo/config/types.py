@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 from pydantic import BeforeValidator, Field, FiniteFloat
 
 NUMBER_AS_TEXT = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?')
+#: how to write a number that YAML took for text
+NUMBER_FORM = 'write numbers without quotes, and with a dot before an exponent: 3, 0.0001, 1.0e-4'
 ALONE = {'ge': 'of at least', 'gt': 'above', 'le': 'of at most', 'lt': 'below'}
 FROM_TO = {'ge': 'from', 'le': 'to', 'lt': 'to below'}
 ABOVE_AND = {'gt': 'above', 'le': 'and up to', 'lt': 'and below'}
