@@ -65,6 +65,14 @@ def realesrgan():
 
 
 @pytest.fixture
+def float64():
+    """Double precision: Adam makes steps of its own size out of what rounding leaves of a gradient that is nearly 0."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
 def vgg19_without_weights(monkeypatch):
     """The perceptual network as BasicSR builds it, but with random weights: they weigh nothing and are no download."""
     features = vgg.vgg19().features

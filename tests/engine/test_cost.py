@@ -31,6 +31,7 @@ def flops_of_a_step(model_type, network_d, gan_opt):
     return counter.total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', STEPS)
 def test_a_step_needs_fewer_flops_than_basicsr(name, vgg19_without_weights):
     stock_model, network_d, gan_opt, limit = STEPS[name]

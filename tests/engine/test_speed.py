@@ -85,7 +85,7 @@ def test_ds_graph_of_real_is_freed_before_gs_loss_and_that_of_fake_after_it_whic
         peaks.append(live.peak)
         gradients.append(found)
     for a, b in zip(*gradients, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-8)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)  # the last bias has no gradient but rounding
     assert peaks[0] < peaks[1]
 
 

@@ -41,7 +41,7 @@ def test_a_ramp_is_linear_between_two_values(options, expected):
     assert {iteration: line.factor(iteration) for iteration in expected} == pytest.approx(expected)
 
 
-def test_a_ramp_equals_a_gan_loss_whose_weight_is_set_in_each_step():
+def test_a_ramp_equals_a_gan_loss_whose_weight_is_set_in_each_step(float64):
     ramped, logs = train_steps(opt_with(**ramp(start=0.5, end=2.0, iters=3)), 4, gt_size=32)
     torch.manual_seed(0)
     model = build_model(opt_with())
@@ -53,7 +53,7 @@ def test_a_ramp_equals_a_gan_loss_whose_weight_is_set_in_each_step():
         assert model.log_dict['rho'] == pytest.approx(logs[iteration - 1]['rho'], rel=1e-4)
     assert [log['w_gan'] for log in logs] == pytest.approx([1.0, 1.5, 2.0, 2.0])
     for ours, theirs in zip(weights(ramped), weights(model), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-11)
 
 
 def test_a_ramp_of_one_is_bit_equal_to_none_and_one_of_zero_to_no_gan():

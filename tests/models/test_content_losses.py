@@ -70,9 +70,9 @@ def test_images_that_are_no_multiple_of_the_window_are_compared_as_far_as_window
 @pytest.mark.parametrize(
     ('sr', 'lq', 'expected'),
     [
-        ((20, 32), (8, 8), 'whole multiple of LQ, got 20x32 and 8x8'),
-        ((18, 18), (8, 8), 'whole multiple of LQ, got 18x18 and 8x8'),
-        ((4, 4), (8, 8), 'whole multiple of LQ, got 4x4 and 8x8'),
+        ((20, 32), (8, 8), 'integer multiple of LQ, got 20x32 and 8x8'),
+        ((18, 18), (8, 8), 'integer multiple of LQ, got 18x18 and 8x8'),
+        ((4, 4), (8, 8), 'integer multiple of LQ, got 4x4 and 8x8'),
         ((12, 32), (3, 8), r'LQ of 4 pixels \(window\) or more, got 3x8'),
     ],
 )

@@ -42,26 +42,27 @@ def parameters(model, name):
 
 
 def assert_same_training(stock_opt, opt, count=5):
-    """With the kernel of stock's Adam on both sides; the fused one, our default, rounds otherwise."""
+    """In float64, and with the kernel of stock's Adam on both sides: the fused one, our default, rounds otherwise."""
+    assert torch.get_default_dtype() == torch.float64
     for key in opt['train'].keys() & {'optim_g', 'optim_d'}:
         opt['train'][key]['fused'] = False
     stock, stock_logs = train_steps(stock_opt, count)
     ours, logs = train_steps(opt, count)
     for expected, log in zip(stock_logs, logs, strict=True):
-        assert {key: log[key] for key in expected} == pytest.approx(expected, rel=1e-5)
+        assert {key: log[key] for key in expected} == pytest.approx(expected, rel=1e-6)  # the log is float32
     for name in ('net_g', 'net_g_ema', 'net_d'):
         for a, b in zip(parameters(stock, name), parameters(ours, name), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-11)
 
 
 @pytest.mark.parametrize('gan_opt', [STOCK_GAN, {'type': 'VanillaGANLoss'}, {'type': 'GANZooLoss', 'gan_type': 'gan'}])
-def test_five_steps_equal_those_of_basicsr_srganmodel(gan_opt):
+def test_five_steps_equal_those_of_basicsr_srganmodel(gan_opt, float64):
     stock = model_opt('SRGANModel', STOCK_GAN | WEIGHT, STOCK_D)
     ours = model_opt('GANZooModel', gan_opt | WEIGHT, STOCK_D | {'type': 'VGGDiscriminator'})
     assert_same_training(stock, ours)
 
 
-def test_five_steps_equal_those_of_basicsr_esrganmodel():
+def test_five_steps_equal_those_of_basicsr_esrganmodel(float64):
     stock = model_opt('ESRGANModel', STOCK_GAN | WEIGHT, STOCK_D)
     assert_same_training(stock, model_opt('GANZooModel', RAGAN, STOCK_D | {'type': 'VGGDiscriminator'}))
 
@@ -72,14 +73,6 @@ def spectral_norm_stands_still(monkeypatch):
     norm = importlib.import_module('torch.nn.utils.spectral_norm').SpectralNorm
     compute = norm.compute_weight
     monkeypatch.setattr(norm, 'compute_weight', lambda self, layer, do_power_iteration: compute(self, layer, False))
-
-
-@pytest.fixture
-def float64():
-    """Double precision, because Adam turns the rounding error of a zero gradient into whole steps."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 STOCK_UNET = {'type': 'UNetDiscriminatorSN_basicsr', 'num_in_ch': 3, 'num_feat': 8}
@@ -126,13 +119,13 @@ def test_attached_means_train_differently_from_basicsr_esrganmodel():
 
 
 @pytest.mark.parametrize('schedule', [{'net_d_iters': 2}, {'net_d_init_iters': 3}])
-def test_net_d_iters_and_net_d_init_iters_mean_what_they_mean_in_basicsr(schedule):
+def test_net_d_iters_and_net_d_init_iters_mean_what_they_mean_in_basicsr(schedule, float64):
     stock = model_opt('SRGANModel', STOCK_GAN | WEIGHT, STOCK_D, **schedule)
     assert_same_training(stock, model_opt('GANZooModel', STOCK_GAN | WEIGHT, STOCK_D, **schedule))
 
 
 @pytest.mark.parametrize('gan_type', ['vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge'])
-def test_our_losses_work_as_cri_gan_of_basicsr_srganmodel(gan_type):
+def test_our_losses_work_as_cri_gan_of_basicsr_srganmodel(gan_type, float64):
     runs = []
     for loss_type in ('GANLoss', 'GANZooLoss'):
         gan_opt = {'type': loss_type, 'gan_type': gan_type, **WEIGHT}
@@ -148,7 +141,8 @@ def test_our_losses_work_as_cri_gan_of_basicsr_realesrganmodel(monkeypatch):
         opt = model_opt('RealESRGANModel', gan_opt, {'type': 'UNetSNDiscriminator', 'num_feat': 4})
         opt.update(high_order_degradation=False, l1_gt_usm=True, percep_gt_usm=True, gan_gt_usm=False)
         runs.append(train_steps(opt, 2, gt_size=64)[1])
-    assert runs[0][1] == pytest.approx(runs[1][1], rel=1e-6)
+    assert runs[0][0] == pytest.approx(runs[1][0], rel=1e-5)
+    assert runs[0][1] == pytest.approx(runs[1][1], rel=1e-3)  # Adam has enlarged the rounding of small gradients
 
 
 @pytest.mark.parametrize('model_type', ['SRGANModel', 'ESRGANModel'])
@@ -164,11 +158,11 @@ def test_a_gan_weight_of_zero_is_bit_equal_to_no_gan():
         assert torch.equal(a, b)
 
 
-def test_the_psnr_stage_equals_basicsr_srmodel():
+def test_the_psnr_stage_equals_basicsr_srmodel(float64):
     stock, _ = train_steps(model_opt('SRModel'), 3)
     ours, _ = train_steps(model_opt('GANZooModel'), 3)
     for a, b in zip(parameters(stock, 'net_g'), parameters(ours, 'net_g'), strict=True):
-        torch.testing.assert_close(a, b)
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize('pairing', PAIRINGS)
@@ -303,7 +297,7 @@ MISTAKES = {
         lambda: replaced(gan(), {'type': 'HingeGANLoss', 'real_label_val': 0.9}, 'train', 'gan_opt'),
         'train.gan_opt: HingeGANLoss has no option real_label_val',
     ),
-    'weight as text': (lambda: replaced(gan(), '1e-1', 'train', 'gan_opt', 'loss_weight'), "got '1e-1'"),
+    'weight as text': (lambda: replaced(gan(), '1e-1', 'train', 'gan_opt', 'loss_weight'), "got the text '1e-1'"),
     'learning rate as text': (lambda: replaced(gan(), '1e-4', 'train', 'optim_g', 'lr'), '0.0001'),
     'unknown optimizer': (lambda: replaced(gan(), 'Adm', 'train', 'optim_d', 'type'), 'did you mean Adam'),
     'unknown optimizer argument': (lambda: replaced(gan(), 0.9, 'train', 'optim_d', 'beta'), 'did you mean betas'),
