@@ -260,7 +260,7 @@ def test_the_table_of_data_shows_the_images_and_the_crops(tmp_path, capsys):
     [
         (['--data', '--against', 'plain'], 'remove --against plain'),
         (['--data', '--force_yml', 'datasets:train:dataroot_gt=gone'], 'dataroot_gt: there is no folder gone'),
-        (['--data', '--force_yml', 'datasets:tran:gt_size=32'], 'datasets.tran: training knows train'),
+        (['--data', '--force_yml', 'datasets:tran:gt_size=32'], 'datasets.tran: training reads train'),
         (
             ['--data', '--force_yml', 'datasets:train:type=PairedImageDataset'],
             'datasets:train:type=PairedFolder',

@@ -145,8 +145,8 @@ MISTAKES = {
     'code in YAML': (text('name: !!python/object/apply:os.system ["touch owned"]'), 'is not YAML'),
     'a key comes twice': (text('val:\n  a: 1\nname: x\nval:\n  b: 2\n'), 'the key val comes twice, in lines 1 and 4'),
     'empty file': (text(''), 'holds no keys'),
-    'a key is missing': (changed(network_g=None), 'network_g.type: this key is missing'),
-    'no training data': (changed(datasets__train=None), 'datasets.train.type: this key is missing'),
+    'a key is missing': (changed(network_g=None), 'network_g: this key is missing'),
+    'no training data': (changed(datasets__train=None), 'datasets.train: this key is missing'),
     'no number of iterations': (changed(train__total_iter=None), 'train.total_iter: this key is missing'),
     'no validation frequency': (changed(val__val_freq=None), 'val.val_freq: this key is missing'),
     'path without keys': (changed(path=None), 'path: this key is missing'),
@@ -187,7 +187,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(mistake, tmp_path, monkeypatc
 
 
 FORCED = {
-    'no value': ('train:total_iter', "wants KEY:KEY=VALUE, such as train:total_iter=5000, got 'train:total_iter'"),
+    'no value': ('train:total_iter', "needs KEY:KEY=VALUE, such as train:total_iter=5000, got 'train:total_iter'"),
     'no key': ('=6', "got '=6'"),
     'an empty key': ('train::x=6', "got 'train::x=6'"),
     'through text': ('name:x=6', "but name is 'gan_x4', which holds no keys, in 'name:x=6'"),
