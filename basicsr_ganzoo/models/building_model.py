@@ -79,7 +79,7 @@ class BuildingModel(CheckpointingModel):
         self.averaging = MovingAverage(self.net_g_ema, self.net_g, self.ema_decay)
         param_keys = ['params_ema', self.opt['path'].get('param_key_g', 'params')]
         if not self._load_pretrained(self.net_g_ema, param_keys):
-            self.model_ema(0)
+            self.averaging.move(0)
 
     def _build_adversary(self, options):
         resumed = bool(self.opt['path'].get('resume_state'))
@@ -115,7 +115,3 @@ class BuildingModel(CheckpointingModel):
         except OptionError as error:
             raise OptionError(f'path.pretrain_network_g: {error}') from error
         return True
-
-    def model_ema(self, decay=0.999):
-        """Move the averaged generator towards the current one: parameters and buffers."""
-        self.averaging.move(decay)

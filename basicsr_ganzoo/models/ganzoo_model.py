@@ -124,7 +124,7 @@ class GANZooModel(BuildingModel):
         if train_g:
             self.optimizer_g.step()
         if self.ema_decay > 0:
-            self.model_ema(self.ema_decay)
+            self.averaging.move()
         self.buffers.update()
         self.precision.accept()
         self.guard.accept(self.log_dict, iteration)

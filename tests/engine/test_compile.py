@@ -239,9 +239,10 @@ def test_a_step_that_may_not_be_finite_is_not_repeated():
 
 @apart
 def test_with_several_processes_a_failure_ends_the_training(monkeypatch):
+    steps = CompiledSteps(TRACED)
     monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
     with pytest.raises(OptionError, match='a compiled step failed: RuntimeError: no compiler here; remove the key'):
-        CompiledSteps(TRACED).run(_broken, [], [])
+        steps.run(_broken, [])
 
 
 @apart

@@ -445,7 +445,7 @@ def test_a_validation_image_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / 'experiments/gan_x4/visualization/0/0_2.png').mkdir(parents=True)
     code, output = train(path)
     assert code == 1
-    assert 'error: cannot write: Failed in writing images.; make room, and go on with --auto_resume' in output
+    assert 'error: cannot write: Failed in writing images.; free some space, and continue with --auto_resume' in output
     assert 'Traceback' not in output
 
 
