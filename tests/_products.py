@@ -5,15 +5,19 @@ import itertools
 import pytest
 
 
-def product(names, *axes, ids=None):
-    """Parametrize a test over all combinations of ``axes``; ``names`` is as in ``pytest.mark.parametrize``."""
+def combinations(*axes):
+    """All combinations of ``axes``; those beyond the ones that show each value of each axis are nightly."""
     axes = [list(axis) for axis in axes]
     daily = {tuple(index % len(axis) for axis in axes) for index in range(max(map(len, axes)))}
-    cases = [
-        pytest.param(*(axis[i] for axis, i in zip(axes, place, strict=True)), marks=() if place in daily else nightly)
+    return [
+        pytest.param(
+            *(axis[index] for axis, index in zip(axes, place, strict=True)),
+            marks=() if place in daily else pytest.mark.nightly,
+        )
         for place in itertools.product(*(range(len(axis)) for axis in axes))
     ]
-    return pytest.mark.parametrize(names, cases, ids=ids)
 
 
-nightly = pytest.mark.nightly
+def product(names, *axes, ids=None):
+    """Parametrize a test over all combinations of ``axes``; ``names`` is as in ``pytest.mark.parametrize``."""
+    return pytest.mark.parametrize(names, combinations(*axes), ids=ids)

@@ -1,9 +1,11 @@
 """The GAN losses: values and gradients against closed forms, independent formulas and BasicSR's ``GANLoss``."""
 
+import itertools
 import math
 
 import pytest
 import torch
+from _products import combinations, product
 from _zoo import GAN_LOSSES
 from basicsr.losses.gan_loss import GANLoss, MultiScaleGANLoss
 from torch.nn import functional as F
@@ -54,8 +56,9 @@ CLASS_OF_KIND = {
     'hinge': 'HingeGANLoss',
 }
 
+ALIASES = [name for name in MAKERS if name not in LOSSES]
 every_loss_and_pairing = pytest.mark.parametrize(
-    ('name', 'pairing'), [(name, pairing) for name in MAKERS for pairing in PAIRINGS]
+    ('name', 'pairing'), [*itertools.product(LOSSES, PAIRINGS), *combinations(ALIASES, PAIRINGS)]
 )
 every_kind_and_relativistic_pairing = pytest.mark.parametrize(
     ('kind', 'pairing'), [(kind, pairing) for kind in CLASS_OF_KIND for pairing in RELATIVISTIC]
@@ -480,7 +483,7 @@ def test_losses_are_scalars_and_float64_stays_float64(name, pairing):
 # ------------------------------------------------------------------ labels, scales, weight
 
 
-@pytest.mark.parametrize(('name', 'pairing'), [(name, pairing) for name in LABELLED for pairing in PAIRINGS])
+@product(('name', 'pairing'), LABELLED, PAIRINGS)
 def test_label_smoothing_moves_the_real_half_of_the_discriminator_loss_only(name, pairing):
     real, fake = pair(4, 1, 3, 3)
     hard, smooth = MAKERS[name](pairing=pairing), MAKERS[name](pairing=pairing, real_label_val=0.9)
@@ -615,7 +618,7 @@ def test_losses_without_labels_refuse_labels(name, label):
         LOSSES[name](**{label: 0.9})
 
 
-@pytest.mark.parametrize(('name', 'pairing'), [(name, pairing) for name in MAKERS for pairing in RELATIVISTIC])
+@product(('name', 'pairing'), MAKERS, RELATIVISTIC)
 def test_relativistic_pairing_refuses_the_call_of_stock_models(name, pairing):
     loss = MAKERS[name](pairing=pairing)
     for target_is_real, is_disc in ((True, True), (False, True), (True, False)):

@@ -1,7 +1,9 @@
 """``ganzoo bench``: the models it builds, its measurements, and its report."""
 
 import json
+import multiprocessing
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,12 +44,20 @@ def option_file(folder, **changes):
     return write_option_file(folder, train__perceptual_opt=PERCEPTUAL, **changes)
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """The models run in forked processes, which start at once. Other tests have the processes of the command."""
+    fork = SimpleNamespace(get_context=lambda method: multiprocessing.get_context('fork'))
+    monkeypatch.setattr(subprocess, 'multiprocessing', fork)
+
+
 def bench(path, capsys, *flags):
     with pytest.raises(SystemExit) as stopped:
         main(['bench', '-opt', str(path), '--steps', '2', *flags])
     return stopped.value.code, capsys.readouterr()
 
 
+@pytest.mark.usefixtures('forked')
 @pytest.mark.parametrize(
     ('model_type', 'gan_opt', 'stock'),
     [
@@ -78,6 +88,7 @@ def test_our_model_and_basicsrs_come_from_the_same_file(model_type, gan_opt, sto
         assert min(result[key] for key in ('cpu_s', 'wall_s', 'flops', 'peak_bytes')) > 0
 
 
+@pytest.mark.usefixtures('forked')
 def test_the_table_has_sizes_ratios_and_what_basicsr_does_not_support(tmp_path, capsys):
     path = option_file(tmp_path, train__gan_opt=VANILLA, train__d_reg_opt={'r1': {'type': 'R1Regularizer'}})
     code, output = bench(path, capsys, '--against', 'stock')
@@ -125,6 +136,7 @@ def test_a_model_whose_process_is_killed_is_one_sentence(tmp_path, monkeypatch):
         bench_step.run(opt, steps=1)
 
 
+@pytest.mark.usefixtures('forked')
 @pytest.mark.parametrize(
     ('error', 'words'),
     {
@@ -147,6 +159,7 @@ def test_the_imports_of_the_option_file_are_known(tmp_path, capsys):
     assert code == 0, output.err
 
 
+@pytest.mark.usefixtures('forked')
 def test_the_second_step_is_measured_as_any_later_one(tmp_path):
     """The bytes of a later step are those of the second: nothing piles up."""
     opt = yaml.safe_load(write_option_file(tmp_path).read_text())
@@ -155,6 +168,7 @@ def test_the_second_step_is_measured_as_any_later_one(tmp_path):
     assert report['results']['ours']['peak_bytes'] == again['results']['ours']['peak_bytes']
 
 
+@pytest.mark.usefixtures('forked')
 def test_the_report_names_the_options_for_speed(tmp_path, capsys):
     path = option_file(tmp_path, train__gan_opt=VANILLA, train__amp='bf16')
     code, output = bench(path, capsys, '--against', 'plain', '--force_yml', 'train:amp=off', 'train:accumulate=2')
