@@ -11,12 +11,11 @@ from basicsr_ganzoo.adversarial.options import check_keys, check_name_of_regular
 from basicsr_ganzoo.adversarial.settings import AdversarySettings
 from basicsr_ganzoo.adversarial.skip import SkipWhenStrong
 from basicsr_ganzoo.config.build import build, check_number, check_whole_number
+from basicsr_ganzoo.engine import MovingAverage, build_optimizer
 from basicsr_ganzoo.engine.build_loss import build_loss
-from basicsr_ganzoo.engine.ema import MovingAverage
-from basicsr_ganzoo.engine.optimizers import build_optimizer
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.adversarial import is_gan_loss
-from basicsr_ganzoo.weights.load import load_checkpoint
+from basicsr_ganzoo.weights import load_checkpoint
 
 
 class AdversaryBuilder:

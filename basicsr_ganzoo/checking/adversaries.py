@@ -1,6 +1,7 @@
 """Adversaries: their form and names, and what does not go together in their loss computations."""
 
-from basicsr_ganzoo.adversarial.options import adversaries_of, check_name_of_regularizer
+from basicsr_ganzoo.adversarial import adversaries_of
+from basicsr_ganzoo.adversarial.options import check_name_of_regularizer
 from basicsr_ganzoo.config.findings import error, warning
 from basicsr_ganzoo.config.schema import HOMES
 from basicsr_ganzoo.errors import OptionError

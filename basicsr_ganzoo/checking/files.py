@@ -19,7 +19,7 @@ from basicsr_ganzoo.data.sources import LazyImage
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
 from basicsr_ganzoo.models.validating_model import ValidatingModel
-from basicsr_ganzoo.weights.load import load_checkpoint
+from basicsr_ganzoo.weights import load_checkpoint
 
 PAIRS_LOOKED_AT = 8
 LARGEST_SHIFT = 0.75  # pixels of LQ

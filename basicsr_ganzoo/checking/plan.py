@@ -2,7 +2,7 @@
 
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from basicsr_ganzoo.adversarial.options import adversaries_of
+from basicsr_ganzoo.adversarial import adversaries_of
 from basicsr_ganzoo.config.build import lookup
 from basicsr_ganzoo.config.findings import get, is_below, is_wrong
 from basicsr_ganzoo.errors import OptionError

@@ -6,8 +6,9 @@ from pathlib import Path
 from basicsr_ganzoo.checking.effects import perceptual_losses
 from basicsr_ganzoo.config.findings import error, warning
 from basicsr_ganzoo.config.schema.base import DEGRADING, STOCK_GANS
+from basicsr_ganzoo.degradations import SecondOrderDegradation
 from basicsr_ganzoo.degradations.kernels import check_same_preset
-from basicsr_ganzoo.degradations.second_order import KEYS, SecondOrderDegradation
+from basicsr_ganzoo.degradations.second_order import KEYS
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.adversarial import HingeGANLoss
 from basicsr_ganzoo.models.content_losses import further_losses

@@ -22,8 +22,8 @@ def add_arguments(parser):
 
 def run(args):
     from basicsr_ganzoo.checking import prepare
+    from basicsr_ganzoo.config import find_option_file
     from basicsr_ganzoo.config.build import check_whole_number
-    from basicsr_ganzoo.config.shipped import find_option_file
     from basicsr_ganzoo.errors import OptionError
 
     check_whole_number('ganzoo bench', '--steps', args.steps)

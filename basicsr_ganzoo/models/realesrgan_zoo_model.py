@@ -5,11 +5,10 @@ from basicsr.data.transforms import paired_random_crop
 from basicsr.utils import USMSharp
 from basicsr.utils.registry import MODEL_REGISTRY
 
+from basicsr_ganzoo.degradations import SecondOrderDegradation, TrainingPairPool
 from basicsr_ganzoo.degradations.kernels import check_same_preset
-from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool
 from basicsr_ganzoo.degradations.presets import check_spelling
-from basicsr_ganzoo.degradations.second_order import SecondOrderDegradation
-from basicsr_ganzoo.engine.step import Batch
+from basicsr_ganzoo.engine import Batch
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.ganzoo_model import GANZooModel
 from basicsr_ganzoo.registry import register

@@ -14,9 +14,8 @@ from tqdm import tqdm
 
 from basicsr_ganzoo.config.build import check_whole_number, lookup
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.inference.tiling import in_tiles
-from basicsr_ganzoo.validation.best import BestCheckpoint
-from basicsr_ganzoo.validation.previews import Previews
+from basicsr_ganzoo.inference import in_tiles
+from basicsr_ganzoo.validation import BestCheckpoint, Previews
 
 
 class ValidatingModel(SRModel):

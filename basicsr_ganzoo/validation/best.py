@@ -9,7 +9,7 @@ from basicsr_ganzoo.config.build import check_choice
 from basicsr_ganzoo.engine.guard import check_finite
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.files import save_whole
-from basicsr_ganzoo.weights.read import read_file
+from basicsr_ganzoo.weights import read_file
 
 NAME = 'net_g_best.pth'
 
