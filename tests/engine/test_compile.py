@@ -237,6 +237,14 @@ def test_a_step_that_may_not_be_finite_is_not_repeated():
 
 
 @apart
+def test_with_several_processes_a_failure_ends_the_training(monkeypatch):
+    steps = CompiledSteps(TRACED)
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    with pytest.raises(OptionError, match='a compiled step failed: RuntimeError: no compiler here; remove the key'):
+        steps.run(_broken, [], [])
+
+
+@apart
 def test_a_network_that_refuses_an_image_says_so_itself(warnings):
     with pytest.raises(OptionError, match='PatchGANDiscriminator needs H and W'):
         trained(TRACED, network_d=PATCH_D | {'num_layers': 5})
