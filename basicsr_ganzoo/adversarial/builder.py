@@ -10,11 +10,12 @@ from basicsr_ganzoo.adversarial.adversary import Adversary
 from basicsr_ganzoo.adversarial.options import check_keys, check_name_of_regularizer
 from basicsr_ganzoo.adversarial.settings import AdversarySettings
 from basicsr_ganzoo.adversarial.skip import SkipWhenStrong
-from basicsr_ganzoo.config.build import build, call_parameters, check_number, check_whole_number
+from basicsr_ganzoo.config.build import build, check_number, check_whole_number
 from basicsr_ganzoo.engine.build_loss import build_loss
 from basicsr_ganzoo.engine.ema import MovingAverage
 from basicsr_ganzoo.engine.optimizers import build_optimizer
 from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.losses.adversarial import is_gan_loss
 from basicsr_ganzoo.weights.load import load_checkpoint
 
 
@@ -39,8 +40,8 @@ class AdversaryBuilder:
             OptionError: a value is wrong.
         """
         net = self._network()
-        loss = self._loss('gan_opt', 'GAN loss', _is_gan_loss)
-        matching = self._loss('feature_matching_opt', 'loss of feature maps', _compares_maps)
+        loss = self._loss('gan_opt', 'GAN loss', is_gan_loss)
+        matching = self._loss('feature_matching_opt', 'loss of feature maps', compares_maps)
         if matching and not _has_features(net):
             raise OptionError(
                 f'{self.options.where("feature_matching_opt")}: {type(net).__name__} has no features() to match; '
@@ -163,11 +164,8 @@ def _checked(entry, where, kind, fits):
     return entry
 
 
-def _is_gan_loss(loss):
-    return hasattr(loss, 'd_loss') or 'is_disc' in call_parameters(loss)
-
-
-def _compares_maps(loss):
+def compares_maps(loss):
+    """Whether a loss compares feature maps of a discriminator."""
     return getattr(loss, 'compares_with', None) == 'maps'
 
 

@@ -7,18 +7,9 @@ from torch import nn
 
 from basicsr_ganzoo.adversarial.settings import Named
 from basicsr_ganzoo.config.build import did_you_mean
+from basicsr_ganzoo.config.schema import HOMES
 from basicsr_ganzoo.errors import OptionError
 
-#: the keys of an adversary, and the block in which each stands in a file with one adversary
-HOMES = {
-    'network_d': '',
-    'pretrain_network_d': 'path.',
-    'param_key_d': 'path.',
-    'strict_load_d': 'path.',
-    **dict.fromkeys(('gan_opt', 'optim_d', 'd_reg_opt', 'views', 'feature_matching_opt', 'gan_weight_opt'), 'train.'),
-    **dict.fromkeys(('grad_clip_d', 'net_d_weight_clip', 'net_d_freeze', 'net_d_ema_decay'), 'train.'),
-    'net_d_skip_accuracy': 'train.',
-}
 NEEDED = ('network_d', 'gan_opt')
 NAME = re.compile(r'[A-Za-z]\w*')
 

@@ -1,172 +1,179 @@
-"""Blocks with a type: the name must be registered, and the options must be arguments of what it names."""
+"""Blocks with a type: the name must be registered, the arguments must fit, and what is cheap is built once."""
 
-import inspect
-import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from basicsr.archs.vgg_arch import NAMES
-from basicsr.losses.basic_loss import PerceptualLoss
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo.checking.findings import error, get, is_wrong, paths
-from basicsr_ganzoo.checking.keys import NUMBER
-from basicsr_ganzoo.config.build import build, check_arguments, check_choice, construct, did_you_mean, is_number, lookup
+from basicsr_ganzoo.adversarial.builder import compares_maps
+from basicsr_ganzoo.checking.networks import network_without_numbers
+from basicsr_ganzoo.config.build import check_choice, lookup
+from basicsr_ganzoo.config.findings import error
+from basicsr_ganzoo.config.signature import argument_errors
 from basicsr_ganzoo.engine.optimizers import arguments_of, optimizer_class
-from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.models.content_losses import further_losses
+from basicsr_ganzoo.errors import OptionError, shown
+from basicsr_ganzoo.losses.adversarial import is_gan_loss
+from basicsr_ganzoo.models.content_losses import further_losses, target_of
 
-LOSSES = ('train.pixel_opt', 'train.perceptual_opt', 'train.ldl_opt')
 SCHEDULERS = {
     'MultiStepLR': lr_scheduler.MultiStepRestartLR,
     'MultiStepRestartLR': lr_scheduler.MultiStepRestartLR,
     'CosineAnnealingRestartLR': lr_scheduler.CosineAnnealingRestartLR,
 }
+CONTENT = ('pixel_opt', 'perceptual_opt', 'ldl_opt')
 
 
-def check(opt):
-    """Findings about blocks with a type."""
-    found = list(_blocks(opt))
-    for key in (*_losses(opt), *_optimizers(opt), 'train.scheduler'):
-        block = get(opt, key)
-        if block and not is_wrong(found, key) and not _has_number_as_text(block):
-            found += _trial(key, block)
-    return found
+@dataclass(frozen=True)
+class Role:
+    """What an adversary's block has to be: ``what``, one of `ganzoo list KIND`, which ``fits`` tells."""
+
+    what: str
+    kind: str
+    fits: Callable
+    registry: object = LOSS_REGISTRY
 
 
-def _blocks(opt):
-    if opt.get('model_type'):
-        yield from _attempt('model_type', lookup, MODEL_REGISTRY, opt['model_type'])
-    for key in ('network_g', *(paths(opt, 'network_d') or ['network_d'])):
-        yield from _block(opt, key, lambda name: lookup(ARCH_REGISTRY, name))
-    for key in _losses(opt):
-        yield from _block(opt, key, lambda name: lookup(LOSS_REGISTRY, name))
-    for key in _optimizers(opt):
-        yield from _block(opt, key, optimizer_class, 'params')
-    yield from _block(opt, 'train.scheduler', _scheduler, 'optimizer')
-    for metric in get(opt, 'val.metrics', {}):
-        yield from _block(opt, f'val.metrics.{metric}', _metric, 'img', 'img2')
+ROLES = {
+    'gan_opt': Role('adversarial loss', 'losses', is_gan_loss),
+    'feature_matching_opt': Role('loss of feature maps', 'losses', compares_maps),
+    'gan_weight_opt': Role('GAN weight', 'gan_weights', lambda it: hasattr(it, 'factor')),
+    'd_reg_opt': Role('regularizer', 'regularizers', lambda it: hasattr(it, 'penalty')),
+    'views': Role('view', 'views', lambda it: hasattr(it, 'transform'), ARCH_REGISTRY),
+}
 
 
-def _losses(opt):
-    further = (f'train.{key}' for key in further_losses(get(opt, 'train', {})))
-    of_adversaries = (paths(opt, key) for key in ('gan_opt', 'feature_matching_opt', 'gan_weight_opt'))
-    return [*LOSSES, *further, *itertools.chain(*of_adversaries)]
+def check(plan):
+    """Findings about blocks with a type. What they describe is built into ``plan.built``."""
+    if plan.opt.get('model_type'):
+        yield from _attempt('model_type', lookup, MODEL_REGISTRY, plan.opt['model_type'])[1]
+    train = plan.get('train', {})
+    for key in (*CONTENT, *further_losses(train)):
+        if train.get(key):
+            yield from _content(plan, key, train[key])
+    yield from _network(plan, 'network_g', plan.opt.get('network_g'))
+    yield from _optimizer('train.optim_g', train.get('optim_g'))
+    yield from _scheduler('train.scheduler', train.get('scheduler'))
+    for adversary in plan.adversaries:
+        yield from _network(plan, adversary.where('network_d'), adversary.get('network_d'))
+        yield from _optimizer(adversary.where('optim_d'), adversary.get('optim_d'))
+        for role, key, block in _blocks_of(adversary):
+            yield from _in_role(plan, key, block, role)
+    for name, block in plan.get('val.metrics', {}).items():
+        yield from _arguments(f'val.metrics.{name}', block, METRIC_REGISTRY, ('img', 'img2'), ('type', 'better'))[1]
 
 
-def _optimizers(opt):
-    return ['train.optim_g', *paths(opt, 'optim_d')]
+def _blocks_of(adversary):
+    """Roles, dotted keys and blocks of an adversary's losses, views and regularizers."""
+    for name, role in ROLES.items():
+        where, value = adversary.where(name), adversary.get(name, {})
+        if name == 'views':
+            yield from ((role, f'{where}[{index}]', block) for index, block in enumerate(value))
+        elif name == 'd_reg_opt':
+            yield from ((role, f'{where}.{each}', block) for each, block in value.items())
+        elif value:
+            yield role, where, value
 
 
-def _block(opt, key, find, *given):
-    """Findings about the block ``key``, whose type ``find`` looks up; the arguments ``given`` come from elsewhere."""
-    block = get(opt, key)
-    if block is None:
-        return
-    if not isinstance(block, dict) or 'type' not in block:
-        yield error(key, f'this needs to be a mapping with a type, got {block!r}')
-        return
-    own = ('type', 'better') if key.startswith('val.metrics') else ('type',)
+def _arguments(key, block, find, given=(), own=('type',)):
+    """What the type of a block names, and the findings about its name and the arguments."""
     options = {name: value for name, value in block.items() if name not in own}
+    find = find if callable(find) else lambda name, registry=find: lookup(registry, name)
+    entry, found = _attempt(key, find, block['type'])
+    mistakes = argument_errors(entry, options, given) if entry else []
+    # Messages about values begin with `needs`, and those about names with the name of the entry.
+    told = [(name, f'this {text}' if text.startswith('needs ') else text) for name, text in mistakes]
+    return entry, found + [error(f'{key}.{name}', text) for name, text in told]
+
+
+def _attempt(key, function, *args, block=None):
+    """What a function returns, or None, and the finding about what it raises; ``block`` is what it builds."""
     try:
-        entry = find(block['type'])
-        yield from _misspelt(key, entry, options)
-        check_arguments(entry, {**dict.fromkeys(given), **options})
-        yield from _kinds(key, entry, options)
-    except (OptionError, ValueError) as mistake:
-        yield error(key, mistake)
+        return function(*args), []
+    except (AssertionError, NotImplementedError, OptionError, ValueError) as mistake:
+        return None, [error(key, str(mistake) or f'{block["type"]} refuses {_shown(block)}')]
+    except Exception as mistake:  # a class of somebody else's may raise anything
+        told = f'{block["type"]} cannot be built with {_shown(block)} ({mistake}); correct the values'
+        return None, [error(key, told)]
 
 
-def _misspelt(key, entry, options):
-    """Near misses of named arguments where anything else is taken too, as by metrics."""
-    parameters = inspect.signature(entry).parameters.values()
-    named = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
-    for name in options if len(named) < len(parameters) else ():
-        hint = did_you_mean(name, named)
-        if name not in named and hint:
-            yield error(f'{key}.{name}', f'{entry.__name__} has no option {name}{hint}')
+def _shown(block):
+    return ', '.join(f'{name}: {shown(value)}' for name, value in _options(block).items())
 
 
-def _kinds(key, entry, options):
-    """Text where the default is a number, true or false, or a list; single numbers where it is a list."""
-    parameters = inspect.signature(entry).parameters
-    for name, value in options.items():
-        default = parameters[name].default if name in parameters else None
-        if isinstance(value, str) and not NUMBER.fullmatch(value):
-            needed = {bool: 'true or false', int: 'a number', float: 'a number', tuple: 'a list'}.get(type(default))
-        else:
-            lists = isinstance(default, tuple) or name in ('milestones', 'periods')
-            needed = 'a list' if lists and is_number(value) and key.startswith('train.') else None
-        if needed:
-            yield error(f'{key}.{name}', f'this needs to be {needed}, got {value!r}')
+def _built(key, block, registry):
+    """What a block describes, or None, and the findings about it."""
+    entry, found = _arguments(key, block, registry)
+    if found:
+        return None, found
+    return _attempt(key, lambda: entry(**_options(block)), block=block)
 
 
-def _trial(key, block):
-    """Findings from building what is cheap to build, which tells everything about its values."""
-    options = {name: value for name, value in block.items() if name != 'type'}
-    if key.endswith(('optim_g', 'optim_d')):
-        yield from _attempt(key, _build_optimizer, optimizer_class(block['type']), options)
-    elif key == 'train.scheduler':
-        yield from _attempt(key, construct, _scheduler(block['type']), {'optimizer': _any_optimizer(), **options})
-    elif lookup(LOSS_REGISTRY, block['type']) is PerceptualLoss:
-        yield from _perceptual(key, block)
-    else:
-        yield from _attempt(key, _build_loss, key, block)
+def _in_role(plan, key, block, role):
+    plan.built[key], found = _built(key, block, role.registry)
+    yield from found
+    if not found and not role.fits(plan.built[key]):
+        yield error(key, f'{block["type"]} is no {role.what}; `ganzoo list {role.kind}` names them')
+        plan.built[key] = None
 
 
-def _build_optimizer(kind, options):
-    return construct(kind, {'params': [_parameter()], **arguments_of(kind, options)})
-
-
-def _parameter():
-    return torch.nn.Parameter(torch.zeros(2, 2))
-
-
-def _any_optimizer():
-    return torch.optim.SGD([_parameter()], lr=1.0)
-
-
-def _has_number_as_text(value):
-    if isinstance(value, (dict, list)):
-        return any(map(_has_number_as_text, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, str) and NUMBER.fullmatch(value)
-
-
-def _build_loss(key, block):
-    """Build a loss; that of a GAN needs our call, or that of BasicSR's GANLoss."""
-    loss = build(LOSS_REGISTRY, block, key)
-    if key.endswith('gan_opt') and not _is_adversarial(loss):
-        raise OptionError(f'{block["type"]} is no adversarial loss; `ganzoo list losses` names them')
-
-
-def _is_adversarial(loss):
-    return hasattr(loss, 'd_loss') or 'target_is_real' in inspect.signature(loss.forward).parameters
+def _content(plan, key, block):
+    where = f'train.{key}'
+    if block['type'] == 'PerceptualLoss':
+        yield from _arguments(where, block, LOSS_REGISTRY)[1] or _perceptual(where, block)
+        return
+    plan.built[where], found = _built(where, block, LOSS_REGISTRY)
+    yield from found or _attempt(where, target_of, plan.built[where], where)[1]
 
 
 def _perceptual(key, block):
     """BasicSR's perceptual loss fetches weights when it is built, so that its values are looked at one by one."""
     layers, vgg = block['layer_weights'], block.get('vgg_type', 'vgg19')
-    yield from _attempt(f'{key}.vgg_type', check_choice, 'PerceptualLoss', 'vgg_type', vgg, NAMES)
-    criterion = block.get('criterion', 'l1')
-    yield from _attempt(f'{key}.criterion', check_choice, 'PerceptualLoss', 'criterion', criterion, ('l1', 'l2', 'fro'))
+    known = {'vgg_type': (vgg, NAMES), 'criterion': (block.get('criterion', 'l1'), ('l1', 'l2', 'fro'))}
+    for name, (value, choices) in known.items():
+        yield from _attempt(f'{key}.{name}', check_choice, 'PerceptualLoss', name, value, choices)[1]
     if not isinstance(layers, dict):
-        yield error(f'{key}.layer_weights', f'this needs to be a mapping of layers to weights, got {layers!r}')
-        return
-    for layer in layers if vgg in NAMES else ():
-        yield from _attempt(f'{key}.layer_weights.{layer}', check_choice, vgg, 'layers', layer, NAMES[vgg])
+        yield error(f'{key}.layer_weights', f'this needs to be a mapping of layers to weights, got {shown(layers)}')
+    elif vgg in list(NAMES):
+        for layer in layers:
+            yield from _attempt(f'{key}.layer_weights.{layer}', check_choice, vgg, 'layers', layer, NAMES[vgg])[1]
 
 
-def _metric(name):
-    return lookup(METRIC_REGISTRY, name)
+def _network(plan, key, block):
+    if block:
+        found = _arguments(key, block, ARCH_REGISTRY)[1]
+        if not found:
+            plan.built[key], found = _attempt(key, network_without_numbers, block, block=block)
+        yield from found
 
 
-def _scheduler(name):
+def _optimizer(key, block):
+    if block:
+        kind, found = _arguments(key, block, optimizer_class, ('params',))
+        yield from found or _attempt(key, _build_optimizer, kind, block, block=block)[1]
+
+
+def _build_optimizer(kind, block):
+    return kind([_parameter()], **arguments_of(kind, _options(block)))
+
+
+def _scheduler(key, block):
+    if block:
+        entry, found = _arguments(key, block, _scheduler_class, ('optimizer',))
+        optimizer = torch.optim.SGD([_parameter()], lr=1.0)
+        yield from found or _attempt(key, lambda: entry(optimizer, **_options(block)), block=block)[1]
+
+
+def _options(block):
+    return {name: value for name, value in block.items() if name != 'type'}
+
+
+def _scheduler_class(name):
     check_choice('the scheduler', 'type', name, SCHEDULERS)
     return SCHEDULERS[name]
 
 
-def _attempt(key, function, *args):
-    try:
-        function(*args)
-    except (AssertionError, OptionError, NotImplementedError, TypeError, ValueError) as mistake:
-        yield error(key, mistake)
+def _parameter():
+    return torch.nn.Parameter(torch.zeros(2, 2))

@@ -6,22 +6,26 @@ import logging
 
 from basicsr.utils.logger import initialized_logger
 
-from basicsr_ganzoo.checking import adversaries, blocks, effects, files, keys, rules, shapes, speed, validation, values
+from basicsr_ganzoo.checking import adversaries, blocks, effects, files, rules, shapes, speed, validation
+from basicsr_ganzoo.checking.plan import Plan
+from basicsr_ganzoo.config.schema import judge
 
 
 def check_options(opt):
     """All findings about an option file, errors first.
 
+    Single keys are judged by the schema, blocks by what they build, and the rules run on what passed both.
+
     Args:
         opt: the content of the file, as ``yaml.safe_load`` gives it; it is not changed.
     """
     with _silent_basicsr():
-        found = list(values.structure(opt))
-        parts = (keys, values, blocks, rules, effects, validation, adversaries, speed, shapes, files)
-        for part in parts if not found else ():
-            found += part.check(opt, found) if part in (shapes, files) else part.check(opt)
-    unique = list(dict.fromkeys(found))
-    return sorted(unique, key=lambda finding: finding.level != 'error')
+        plan = Plan(opt, judge(opt))
+        plan.check(blocks.check)
+        plan.leave_out_wrong()
+        for part in (rules, effects, validation, adversaries, speed, shapes, files):
+            plan.check(part.check)
+    return sorted(plan.found, key=lambda finding: finding.level != 'error')
 
 
 @contextlib.contextmanager

@@ -2,17 +2,16 @@
 
 import copy
 import inspect
-from pathlib import Path
+from os.path import exists, expanduser, isdir, isfile
 
 import cv2
 import numpy as np
 from basicsr.data import build_dataset
-from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY
 
 from basicsr_ganzoo.basicsr_patches import repaired_build_dataset
-from basicsr_ganzoo.checking.findings import adversaries, error, get, is_wrong, warning
-from basicsr_ganzoo.checking.values import is_positive
 from basicsr_ganzoo.config.build import build, lookup
+from basicsr_ganzoo.config.findings import error, warning
 from basicsr_ganzoo.config.runtime import leave_auto_to_the_dataset
 from basicsr_ganzoo.data.folder_dataset import FolderDataset
 from basicsr_ganzoo.data.measure import measure, refuse, size_text
@@ -26,26 +25,27 @@ PAIRS_LOOKED_AT = 8
 LARGEST_SHIFT = 0.75  # pixels of LQ
 
 
-def check(opt, found):
-    """Findings about data sets and checkpoints, unless ``found`` has an error about these.
+def check(plan):
+    """Findings about data sets and checkpoints, unless there is an error about these already.
 
     Reads them; writes nothing, and fetches nothing.
     """
-    for name, block in (opt.get('datasets') or {}).items():
-        readable = isinstance(block, dict) and 'type' in block and is_positive(opt.get('scale', 1))
-        if readable and not is_wrong(found, f'datasets.{name}'):
-            yield from _dataset(opt, name, block, is_wrong(found, 'high_order_degradation'))
+    for name, block in plan.get('datasets', {}).items():
+        if not plan.is_wrong('scale', f'datasets.{name}'):
+            yield from _dataset(plan, name, block)
     of_g = ('network_g', 'path.pretrain_network_g', 'path.param_key_g', 'path.strict_load_g')
     of_d = ('network_d', 'pretrain_network_d', 'param_key_d', 'strict_load_d')
-    for keys in (of_g, *(map(adversary.where, of_d) for adversary in adversaries(opt))):
-        yield from _checkpoint(opt, found, *keys)
-    state = get(opt, 'path.resume_state')
-    if isinstance(state, str) and not Path(state).is_file():
+    for keys in (of_g, *(map(adversary.where, of_d) for adversary in plan.adversaries)):
+        yield from _checkpoint(plan, *keys)
+    state, root = plan.get('path.resume_state'), plan.get('path.experiments_root')
+    if state and not isfile(expanduser(state)):
         yield error('path.resume_state', f'{state} is no file; correct the path, or train with --auto_resume')
+    if root and exists(expanduser(root)) and not isdir(expanduser(root)):
+        yield error('path.experiments_root', f'{root} is no folder; name another, or remove the key')
 
 
-def _dataset(opt, name, block, is_mode_wrong):
-    key = f'datasets.{name}'
+def _dataset(plan, name, block):
+    key, opt = f'datasets.{name}', plan.opt
     block = {**block, 'phase': name.split('_')[0], **({'scale': opt['scale']} if 'scale' in opt else {})}
     try:
         leave_auto_to_the_dataset(block)
@@ -56,8 +56,8 @@ def _dataset(opt, name, block, is_mode_wrong):
     except OptionError as mistake:
         yield error(key, str(mistake).removeprefix(f'datasets.{block["phase"]}').lstrip(': '))
         return
-    if not (is_mode_wrong and block['phase'] == 'train'):
-        yield from _sample(opt, key, block, sample)
+    if block['phase'] != 'train' or not plan.is_wrong('high_order_degradation'):
+        yield from _sample(plan, key, block, sample)
     if shifts and np.median(shifts) > LARGEST_SHIFT:
         yield warning(
             key, f'lq and gt lie {np.median(shifts):.1f} pixels of lq apart; align the pairs, or G learns to blur'
@@ -90,45 +90,44 @@ def _fit(sizes, scale):
     return len(sizes) != 2 or all(max(sides) == scale * min(sides) for sides in zip(*sizes, strict=True))
 
 
-def _sample(opt, key, block, sample):
+def _sample(plan, key, block, sample):
     """Whether the model finds in a sample what it needs, and the metrics of validation too."""
-    model = dict(iter(MODEL_REGISTRY)).get(opt.get('model_type'))
-    degrades = isinstance(model, type) and issubclass(model, DegradingModel) and opt.get('high_order_degradation', True)
+    degrades = _is_a(plan.model, DegradingModel) and plan.opt.get('high_order_degradation', True)
     training = block['phase'] == 'train'
     if training and degrades and 'kernel1' not in sample:
         yield error(f'{key}.type', f'{block["type"]} draws no kernels to degrade with; use GTFolderDataset')
     elif not (training and degrades) and 'lq' not in sample:
         way_out = 'PairedFolderDataset' if training else 'PairedFolderDataset, or LQFolderDataset where there is no gt'
         yield error(f'{key}.type', f'{block["type"]} has no lq pictures, which are needed here; use {way_out}')
-    yield from _channels(opt, sample)
-    for metric, options in get(opt, 'val.metrics', {}).items() if not training and 'gt' not in sample else ():
-        if _compares(options) and not _may_be_left_out(opt, model):
+    yield from _channels(plan, sample)
+    for metric, options in plan.get('val.metrics', {}).items() if not training and 'gt' not in sample else ():
+        if _compares(options) and not _may_be_left_out(plan):
             yield error(
                 f'val.metrics.{metric}', f'it compares with gt, which {key} does not have; remove one of the two'
             )
 
 
-def _may_be_left_out(opt, model):
+def _is_a(model, cls):
+    return isinstance(model, type) and issubclass(model, cls)
+
+
+def _may_be_left_out(plan):
     """Whether the model leaves metrics out where there is no gt, and another data set may have one."""
-    others = sum(str(name).startswith('val') for name in opt['datasets']) > 1
-    return others and isinstance(model, type) and issubclass(model, ValidatingModel)
+    return len(set(plan.names('datasets')) - {'train'}) > 1 and _is_a(plan.model, ValidatingModel)
 
 
-def _channels(opt, sample):
+def _channels(plan, sample):
     """Whether the generator takes and makes pictures such as a data set gives; lq made from gt is like gt."""
     pictures = {'num_in_ch': sample.get('lq', sample.get('gt')), 'num_out_ch': sample.get('gt')}
     for argument, picture in pictures.items():
-        wanted = get(opt, f'network_g.{argument}')
-        if picture is not None and is_positive(wanted) and wanted != len(picture):
+        wanted = plan.get(f'network_g.{argument}')
+        if picture is not None and wanted and wanted != len(picture):
             told = f'it is {wanted}, but the pictures have {len(picture)} channels; make it {len(picture)}'
             yield error(f'network_g.{argument}', told)
 
 
 def _compares(metric):
-    try:
-        return 'img2' in inspect.signature(lookup(METRIC_REGISTRY, metric['type'])).parameters
-    except (KeyError, OptionError, TypeError):
-        return False
+    return 'img2' in inspect.signature(lookup(METRIC_REGISTRY, metric['type'])).parameters
 
 
 def _shifts(dataset):
@@ -144,16 +143,16 @@ def _shifts(dataset):
             yield float(np.hypot(x, y))
 
 
-def _checkpoint(opt, found, network, file, param_key, strict):
+def _checkpoint(plan, network, file, param_key, strict):
     """Findings about the file of a network; the arguments are dotted keys."""
-    path, block = get(opt, file), get(opt, network)
-    if not path or not isinstance(block, dict) or is_wrong(found, network) or is_wrong(found, file):
+    path, block = plan.get(file), plan.get(network)
+    if not path or not block or plan.is_wrong(network, file):
         return
-    if '://' in str(path):
+    if path.startswith(('http://', 'https://', 'file://')):
         yield warning(file, f'{path} is fetched when training starts; it was not looked at')
         return
     try:
         net = build(ARCH_REGISTRY, block, network)
-        load_checkpoint(net, path, get(opt, param_key, 'params'), get(opt, strict, True), network)
+        load_checkpoint(net, path, plan.get(param_key, 'params'), plan.get(strict, True), network)
     except OptionError as mistake:
         yield error(file, mistake)

@@ -1,11 +1,10 @@
 """Read an option file, import its plug-ins, and check it."""
 
-from pathlib import Path
-
 from basicsr_ganzoo import registry
 from basicsr_ganzoo.checking.check import check_options
 from basicsr_ganzoo.config import overrides
 from basicsr_ganzoo.config.read import import_plugins, leave_out_emptied, read_options
+from basicsr_ganzoo.config.shipped import find_option_file
 
 
 def prepare(path, force_yml=None):
@@ -17,9 +16,10 @@ def prepare(path, force_yml=None):
     Raises:
         OptionError: there is no option file, ``force_yml`` does not fit, or an import fails.
     """
+    path = find_option_file(path)
     opt = read_options(path)
     overrides.apply(force_yml, opt)
     leave_out_emptied(opt)
     registry.import_submodules()
-    import_plugins(opt.get('imports') or [], Path(path).parent)
+    import_plugins(opt.get('imports') or [], path.parent)
     return opt, check_options(opt)

@@ -1,9 +1,9 @@
 """``--force_yml``: values of an option file from the command line, by the safe YAML loader; nothing is executed."""
 
-from basicsr_ganzoo.config.shipped import load_unique
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.errors import OptionError, shown
 
-FORM = '--force_yml wants KEY:KEY=VALUE'
+MOST_LEVELS = 16
+FORM = '--force_yml needs KEY:KEY=VALUE'
 
 
 def add_argument(parser, example='train:total_iter=5000'):
@@ -22,7 +22,9 @@ def apply(entries, opt):
         keys, equals, value = entry.partition('=')
         *parents, last = (part.strip() for part in keys.split(':'))
         if not equals or not all((*parents, last)):
-            raise OptionError(f'{FORM}, such as train:total_iter=5000, got {entry!r}')
+            raise OptionError(f'{FORM}, such as train:total_iter=5000, got {shown(entry)}')
+        if len(parents) > MOST_LEVELS:
+            raise OptionError(f'{FORM} of at most {MOST_LEVELS} levels, got {shown(entry)}')
         _block(opt, parents, entry)[last] = _read(value, entry)
 
 
@@ -33,7 +35,7 @@ def _block(opt, parents, entry):
             opt[parent] = {}
         if not isinstance(opt[parent], dict):
             where = ':'.join(parents[:depth])
-            raise OptionError(f'{FORM}, but {where} is {opt[parent]!r}, which holds no keys, in {entry!r}')
+            raise OptionError(f'{FORM}, but {where} is {shown(opt[parent])}, which holds no keys, in {shown(entry)}')
         opt = opt[parent]
     return opt
 
@@ -41,8 +43,10 @@ def _block(opt, parents, entry):
 def _read(value, entry):
     import yaml
 
+    from basicsr_ganzoo.config.bounded_yaml import load
+
     try:
-        return load_unique(value)
+        return load(value)
     except yaml.YAMLError as error:
         told = ' '.join(str(error).split())
-        raise OptionError(f'--force_yml: the value of {entry!r} is not YAML: {told}') from error
+        raise OptionError(f'--force_yml: the value of {shown(entry)} is not YAML: {told}') from error

@@ -3,10 +3,10 @@
 import importlib
 import importlib.util
 import sys
-from pathlib import Path
+import traceback
 
 from basicsr_ganzoo.config.shipped import find_option_file
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.errors import OptionError, shown
 
 
 def read_options(path):
@@ -17,13 +17,19 @@ def read_options(path):
     """
     import yaml
 
-    from basicsr_ganzoo.config.shipped import load_unique
+    from basicsr_ganzoo.config.bounded_yaml import MOST_CHARACTERS, load
 
     path = find_option_file(path)
+    if path.stat().st_size > 4 * MOST_CHARACTERS:
+        raise OptionError(f'{path} has {path.stat().st_size} bytes, too many for an option file')
+    if path.suffix == '.toml':
+        raise OptionError(f'{path} is TOML, and option files are YAML; write `key: value`')
     try:
-        opt = load_unique(Path(path).read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
+        opt = load(path.read_text(encoding='utf-8'))
+    except UnicodeDecodeError as error:
+        raise OptionError(f'{path} is not UTF-8 text; save it as UTF-8') from error
+    except yaml.YAMLError as error:
+        raise OptionError(f'{path} is not YAML that can be used: {" ".join(str(error).split())}') from error
     if not isinstance(opt, dict):
         raise OptionError(f'{path} is no option file: it holds no keys')
     return opt
@@ -46,15 +52,25 @@ def _without_nulls(value):
 def import_plugins(names, folder):
     """Import what the option file's ``imports`` names: modules, or .py files relative to the option file."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise OptionError(f'imports needs to be a list of modules or .py files, got {names!r}')
+        raise OptionError(f'imports needs to be a list of modules or .py files, got {shown(names)}')
     for name in names:
         try:
             if name.endswith('.py'):
                 _import_file(folder / name)
             else:
                 importlib.import_module(name)
-        except (FileNotFoundError, ModuleNotFoundError) as error:
-            raise OptionError(f'imports: cannot import {name}: {error}') from error
+        except (Exception, SystemExit) as error:  # whatever somebody's module raises
+            raise OptionError(f'imports: cannot import {name}: {_reason(error)}') from error
+
+
+def _reason(error):
+    """What a module raised, and where."""
+    told = ' '.join(str(error).split())
+    if isinstance(error, (FileNotFoundError, ModuleNotFoundError)):
+        return told
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = '' if last.filename.startswith('<') else f' ({last.filename}, line {last.lineno})'
+    return f'{type(error).__name__}: {told}{where}'
 
 
 def _import_file(path):

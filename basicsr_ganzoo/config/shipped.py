@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from basicsr_ganzoo.config.build import did_you_mean
-from basicsr_ganzoo.errors import DependencyError, OptionError
+from basicsr_ganzoo.errors import DependencyError, OptionError, did_you_mean
 
 
 def options_root():
@@ -51,6 +50,13 @@ def find_shipped_file(name):
     return path
 
 
+def text_for_elsewhere(path):
+    """The text of a shipped file for another folder: its line for editors names the schema of this installation."""
+    here = f'$schema={"../" * (len(path.relative_to(options_root()).parts) - 1)}schema.json'
+    elsewhere = f'$schema={(options_root() / "schema.json").as_uri()}'
+    return path.read_text(encoding='utf-8').replace(here, elsewhere, 1)
+
+
 def find_option_file(name):
     """The path of an option file: ``name`` where that is a file, else the file of the package that it names.
 
@@ -63,23 +69,3 @@ def find_option_file(name):
         return find_shipped_file(name)
     except OptionError as error:
         raise OptionError(f'-opt names no file: {name}, and {error}') from error
-
-
-def load_unique(text):
-    """What YAML ``text`` holds, by the safe loader, which would take the last in silence of a key that comes twice.
-
-    Raises:
-        yaml.YAMLError: it is no YAML, or a mapping has a key twice.
-    """
-    import yaml
-
-    class UniqueKeys(yaml.SafeLoader):
-        def construct_mapping(self, node, deep=False):
-            seen = {}
-            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-                line = key.start_mark.line + 1
-                if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, line) != line:
-                    raise yaml.YAMLError(f'the key {key.value} comes twice, in lines {seen[key.value]} and {line}')
-            return super().construct_mapping(node, deep)
-
-    return yaml.load(text, UniqueKeys)

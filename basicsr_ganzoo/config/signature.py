@@ -5,7 +5,7 @@ import inspect
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from basicsr_ganzoo.config.types import NUMBER_AS_TEXT, choices, describe, is_plain, whole
+from basicsr_ganzoo.config.types import NUMBER_AS_TEXT, NUMBER_FORM, choices, describe, is_plain, whole
 from basicsr_ganzoo.errors import OptionError, did_you_mean, shown
 
 EMPTY = inspect.Parameter.empty
@@ -154,5 +154,5 @@ def _plain(value, sequence):
 def _shown(annotation, needed, value):
     """The value for a message, with a near choice, or with how to write a number that YAML took for text."""
     if isinstance(value, str) and NUMBER_AS_TEXT.fullmatch(value) and 'number' in needed:
-        return f'the text {value!r}; write numbers without quotes, and with a dot before an exponent: 3, 0.0001, 1.0e-4'
+        return f'the text {value!r}; {NUMBER_FORM}'
     return shown(value) + (did_you_mean(value, choices(annotation)) if isinstance(value, str) else '')

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 from pydantic import BeforeValidator, Field, FiniteFloat
 
 NUMBER_AS_TEXT = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?')
+#: how to write a number that YAML took for text
+NUMBER_FORM = 'write numbers without quotes, and with a dot before an exponent: 3, 0.0001, 1.0e-4'
 ALONE = {'ge': 'of at least', 'gt': 'above', 'le': 'of at most', 'lt': 'below'}
 FROM_TO = {'ge': 'from', 'le': 'to', 'lt': 'to below'}
 ABOVE_AND = {'gt': 'above', 'le': 'and up to', 'lt': 'and below'}
@@ -64,13 +66,14 @@ def _describe_container(annotation):
 
 def _with_bounds(annotation, metadata):
     items = [item for entry in metadata for item in getattr(entry, 'metadata', [entry])]  # Field(...) holds several
-    bound = {name: f'{getattr(item, name):g}' for item in items for name in ALONE if hasattr(item, name)}
+    bound = {name: getattr(item, name) for item in items for name in ALONE if hasattr(item, name)}
     phrases = ALONE
     if len(bound) == 2:
         phrases = FROM_TO if 'ge' in bound else ABOVE_AND
     elif annotation is int:
         phrases = {**ALONE, 'ge': 'from'}
-    return ' '.join([SIMPLE[annotation], *(f'{phrases[name]} {value}' for name, value in sorted(bound.items()))])
+    numbers = {name: f'{value:g}' if isinstance(value, float) else str(value) for name, value in sorted(bound.items())}
+    return ' '.join([SIMPLE[annotation], *(f'{phrases[name]} {number}' for name, number in numbers.items())])
 
 
 def is_plain(annotation):

@@ -12,7 +12,6 @@ from basicsr_ganzoo.engine.ema import VECTORS
 from basicsr_ganzoo.engine.guard import not_finite
 from basicsr_ganzoo.engine.random_state import random_states, restore_random_states
 from basicsr_ganzoo.engine.snapshot import Snapshot
-from basicsr_ganzoo.engine.step import read_metrics
 from basicsr_ganzoo.errors import OptionError
 
 ARGUMENTS = ('backend', 'mode', 'dynamic', 'fullgraph', 'options')
@@ -76,12 +75,13 @@ class CompiledSteps:
     """
 
     def __init__(self, arguments=None, device='cpu'):
-        self.enabled = arguments is not None
+        self.arguments, self.enabled = arguments, arguments is not None
+        self.failure = None  # why steps are eager although they should be compiled
         self._device, self._networks, self._inside = torch.device(device), set(), False
         if self.enabled:
             # Otherwise all networks together would have the 8 versions that torch compiles of a piece of code.
             isolated = 'isolate_recompiles' in inspect.signature(torch.compile).parameters
-            self._arguments = {'dynamic': False, **({'isolate_recompiles': True} if isolated else {}), **arguments}
+            self.arguments = {'dynamic': False, **({'isolate_recompiles': True} if isolated else {}), **arguments}
             torch.compiler.set_stance('force_eager')
             config = getattr(torch.compiler, 'config', None)
             if hasattr(config, 'cache_key_tag'):  # inductor's cache gives code for AVX512 to AVX2: results are wrong
@@ -106,19 +106,18 @@ class CompiledSteps:
             raise RuntimeError('several GPUs in one process would share a compiled network; use torchrun, a GPU each')
         # A compiled pass may save a vector of spectral norm for its gradient and then overwrite it (torch 2.14).
         if not any(name.endswith(VECTORS) for name, _ in bare.named_buffers()):
-            bare.compile(**self._arguments)
+            bare.compile(**self.arguments)
 
-    def run(self, step, buffers, generators, check_finite=True):
-        """The metrics that ``step()`` returns; it computes gradients and is repeated if it fails compiled.
+    def run(self, step, buffers, generators=(), check_finite=True):
+        """The metrics of ``step()``, which computes a step's gradients and can be repeated.
 
         Args:
-            buffers: tensors that the step changes.
-            generators: random generators that it uses beside the global ones.
-            check_finite: repeat a step that is not finite too, and stay eager if it then is.
+            step: returns metrics, floats by name, the same on all ranks.
+            buffers: a :class:`Snapshot` of those that the step changes.
+            generators: random generators of the step beside the global ones.
+            check_finite: also repeat a step that is not finite, and stay eager if it is then.
         """
-        if not self.enabled:
-            return step()
-        before, random_state, failure = Snapshot(buffers, generators), random_states(self._device), None
+        random_state, own_states, failure = random_states(self._device), Snapshot((), generators), None
         try:
             with self._compiling():
                 metrics = step()
@@ -126,18 +125,18 @@ class CompiledSteps:
             raise
         except Exception as error:  # compilers raise anything
             failure = _reason(error)
-        if not failure and not (check_finite and not_finite(read_metrics(metrics))):
+        if not failure and not (check_finite and not_finite(metrics)):
             return metrics
         if failure and torch.distributed.is_initialized():  # the other processes wait in the middle of the step
             raise OptionError(f'train.compile: a compiled step failed: {failure}; remove the key')
-        before.restore()
+        buffers.restore()
+        own_states.restore()
         restore_random_states(random_state, self._device)
         metrics = step()
-        if failure or not not_finite(read_metrics(metrics)):
+        if failure or not not_finite(metrics):
             self.enabled, reason = False, failure or 'its losses or gradients are not finite, those of eager mode are'
-            get_root_logger().warning(
-                f'train.compile: a compiled step failed, training continues eagerly from this step: {reason}'
-            )
+            self.failure = f'a compiled step failed, training continues eagerly from this step: {reason}'
+            get_root_logger().warning(f'train.compile: {self.failure}')
         return metrics
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Several processes: how they begin, and how they agree."""
+"""Several processes: how they start, and how they agree."""
 
 import os
 import subprocess
@@ -9,36 +9,36 @@ import torch
 from basicsr_ganzoo.config.runtime import TORCHRUN
 from basicsr_ganzoo.errors import OptionError
 
-#: the other processes wait so long for the first one, which validates and saves alone
-PATIENCE = timedelta(hours=3)
+#: how long the other processes wait for the first one, which validates and saves alone
+TIMEOUT = timedelta(hours=3)
 
 
 def start(launcher, dist_params=None):
-    """Join the processes that torchrun or slurm has started; GPUs over nccl, CPUs over gloo.
+    """Join the processes that torchrun or slurm has started, with nccl for GPUs and gloo for CPUs.
 
     Args:
         launcher: ``pytorch`` or ``slurm``.
         dist_params: ``port`` is that of slurm's first process, as in BasicSR.
 
     Raises:
-        OptionError: nothing has started them.
+        OptionError: neither has started them.
     """
     if launcher == 'slurm':
         _take_over_from_slurm((dist_params or {}).get('port'))
     elif 'RANK' not in os.environ:
-        raise OptionError(f'--launcher pytorch belongs to torchrun: {TORCHRUN.format(2)}')
+        raise OptionError(f'--launcher pytorch requires torchrun: {TORCHRUN.format(2)}')
     if torch.cuda.is_available():
         local = int(os.environ.get('LOCAL_RANK', os.environ['RANK']))
         torch.cuda.set_device(local % torch.cuda.device_count())
     backend = 'cpu:gloo,cuda:nccl' if torch.cuda.is_available() else 'gloo'
-    torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    torch.distributed.init_process_group(backend, timeout=TIMEOUT)
 
 
 def _take_over_from_slurm(port):
-    """Set what torchrun sets, from what srun has set, as BasicSR's ``init_dist`` does."""
+    """Set the variables of torchrun from those of srun, as BasicSR's ``init_dist`` does."""
     srun = os.environ
     if 'SLURM_PROCID' not in srun:
-        raise OptionError('--launcher slurm belongs to srun; without it, leave --launcher away')
+        raise OptionError('--launcher slurm requires srun; without it, omit --launcher')
     port = port or srun.get('MASTER_PORT', 29500)
     local = srun.get('SLURM_LOCALID', srun['SLURM_PROCID'])
     places = {'RANK': srun['SLURM_PROCID'], 'WORLD_SIZE': srun['SLURM_NTASKS'], 'LOCAL_RANK': local}
@@ -62,25 +62,25 @@ def stop():
 
 
 def wait():
-    """Wait until all processes are here."""
+    """Wait for all processes."""
     if _several():
         torch.distributed.barrier()
 
 
 def agreed(value):
-    """The largest of a whole number of each process, which agree over gloo: no GPU has to be waited for."""
+    """The maximum of a whole number over all processes, over gloo, so that no GPU has to finish first."""
     if not _several():
         return value
-    numbers = torch.tensor(value)
-    torch.distributed.all_reduce(numbers, torch.distributed.ReduceOp.MAX)
-    return int(numbers)
+    maximum = torch.tensor(value)
+    torch.distributed.all_reduce(maximum, torch.distributed.ReduceOp.MAX)
+    return int(maximum)
 
 
 def of_first(function, *args):
-    """What ``function`` gives in the first process, in all of them; it is called there alone.
+    """The result of ``function`` in the first process, which alone calls it, in all processes.
 
     Raises:
-        OptionError: ``function`` has raised it in the first process, which alone has the message.
+        OptionError: ``function`` raised it in the first process, which alone has the message.
     """
     if not _several():
         return function(*args)
@@ -101,7 +101,7 @@ def _outcome(function, *args):
 
 
 def is_lost(error):
-    """Whether an error says that another process is gone; gloo has no class of its own for that."""
+    """Whether an error means that another process has ended; gloo has no class of its own for that."""
     kinds = [getattr(torch.distributed, name, ()) for name in ('DistBackendError', 'DistNetworkError')]
     return _several() and (any(isinstance(error, kind) for kind in kinds) or 'gloo' in str(error))
 

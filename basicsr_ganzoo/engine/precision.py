@@ -67,7 +67,7 @@ class Precision:
         half = self.dtype is not None and not exact
         autocast = torch.autocast(self.device_type, self.dtype) if half else contextlib.nullcontext()
         with autocast:
-            out = self.compiled.call(net, image, exact)
+            out = self.compiled.call(net, image, exact) if self.compiled.enabled else net(image)
         return tree_map(_in_float32, out) if half else out
 
     def gradient(self, loss, image, retain_graph=False):

@@ -186,9 +186,9 @@ class _LabelledLoss(AdversarialLoss):
 def is_gan_loss(entry):
     """Whether a loss (class, function or instance) is a GAN loss: one of ours, or one with the call of BasicSR's."""
     cls = entry if inspect.isclass(entry) else type(entry)
-    if inspect.isfunction(entry) or issubclass(cls, AdversarialLoss):
+    if inspect.isfunction(entry) or hasattr(cls, 'd_loss'):
         return True
-    return 'target_is_real' in inspect.signature(cls.forward).parameters
+    return hasattr(cls, 'forward') and 'target_is_real' in inspect.signature(cls.forward).parameters
 
 
 @register(LOSS_REGISTRY)

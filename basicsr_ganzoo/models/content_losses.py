@@ -4,19 +4,17 @@ import torch
 from basicsr.losses.loss_util import get_refined_artifact_map
 
 from basicsr_ganzoo.config.build import call_parameters
+from basicsr_ganzoo.config.schema.train import Train
 from basicsr_ganzoo.engine.build_loss import build_loss
 from basicsr_ganzoo.engine.speed_options import PerceptualNetwork
 from basicsr_ganzoo.engine.step import StepResult
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.losses.adversarial import AdversarialLoss
+from basicsr_ganzoo.losses.adversarial import is_gan_loss
 from basicsr_ganzoo.regularizers.base import Regularizer
 
 LDL_WINDOW = 7  # side in pixels of the window in which LDL measures the variance of residuals (arXiv:2203.09195)
 #: keys of ``train`` that end with _opt and are no content loss of their own
-OTHERS = (
-    *('pixel_opt', 'ldl_opt', 'perceptual_opt', 'gan_opt', 'd_reg_opt', 'feature_matching_opt', 'gan_weight_opt'),
-    'health_opt',
-)
+OTHERS = tuple(key for key in Train.model_fields if key.endswith('_opt'))
 #: names that a further content loss cannot have, because the log uses them already
 TAKEN = ('pix', 'ldl', 'percep', 'style', 'net_g')
 
@@ -67,7 +65,7 @@ class ContentLosses:
         if name in taken:
             raise OptionError(f'{where}: the log has another l_g_{name} or grad_{name}; use another name for this loss')
         loss = build_loss(train_opt[key], where, self.device)
-        return loss, _target_of(loss, where)
+        return loss, target_of(loss, where)
 
     def step(self, sr, batch):
         """Compute all losses of the images ``sr`` (N, C, H, W), whose graph is left alone.
@@ -120,14 +118,14 @@ def _check_scalars(losses):
             raise OptionError(f'{key} is {shape} numbers, not one; set its reduction to mean or sum')
 
 
-def _target_of(loss, where):
+def target_of(loss, where):
     """The name of the image of a :class:`Batch` that a loss compares SR with; None if it takes SR alone.
 
     Raises:
         OptionError: it is no loss of an image.
     """
     names, target = call_parameters(loss), getattr(loss, 'compares_with', 'gt')
-    unfit = isinstance(loss, (AdversarialLoss, Regularizer)) or 'target_is_real' in names
+    unfit = is_gan_loss(loss) or isinstance(loss, Regularizer)
     if unfit or not names or target not in ('gt', 'lq'):
         raise OptionError(
             f'{where}: {type(loss).__name__} does not compare the SR image with another image; '

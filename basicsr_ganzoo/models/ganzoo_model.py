@@ -1,37 +1,22 @@
 """Paired training of a generator: content losses and any adversary, from one option file."""
 
 import functools
-import math
 
 import torch
-from basicsr.models.sr_model import SRModel
-from basicsr.utils import get_root_logger
-from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import MODEL_REGISTRY
 
-from basicsr_ganzoo.adversarial.builder import AdversaryBuilder, check_weights
-from basicsr_ganzoo.adversarial.options import adversaries_of
-from basicsr_ganzoo.config.build import build, check_number, check_whole_number
-from basicsr_ganzoo.engine.ema import MovingAverage
-from basicsr_ganzoo.engine.guard import StepGuard, clip_gradients, not_finite
-from basicsr_ganzoo.engine.optimizers import build_optimizer
-from basicsr_ganzoo.engine.placement import Placement
-from basicsr_ganzoo.engine.precision import Precision
-from basicsr_ganzoo.engine.snapshot import Snapshot, buffers_of
-from basicsr_ganzoo.engine.speed_options import SpeedOptions
-from basicsr_ganzoo.engine.step import Batch, combine, read_metrics
+from basicsr_ganzoo.engine.guard import clip_gradients, not_finite
+from basicsr_ganzoo.engine.step import Batch, StepResult, combine, read_metrics
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.health.report import HealthReport
-from basicsr_ganzoo.models.checkpointing_model import CheckpointingModel
-from basicsr_ganzoo.models.content_losses import ContentLosses
+from basicsr_ganzoo.models.building_model import BuildingModel
 from basicsr_ganzoo.registry import register
-from basicsr_ganzoo.weights.load import load_checkpoint
 
 #: norms of the gradients at the image of all content losses and of all adversaries; the log has their ratio, ``rho``
 CONTENT, GAN = 'grad_all_content', 'grad_all_gan'
 
 
 @register(MODEL_REGISTRY)
-class GANZooModel(CheckpointingModel):
+class GANZooModel(BuildingModel):
     """Trains a generator on pairs (lq, gt) with content losses and, if there is a ``network_d``, as a GAN.
 
     Replaces BasicSR's SRGANModel and ESRGANModel and takes their option files; ``gan_opt: {type: RaGANLoss,
@@ -53,99 +38,6 @@ class GANZooModel(CheckpointingModel):
     norms of the networks' gradients (``grad_net_g``, ``grad_net_d``), and the metrics of the health report.
     """
 
-    def __init__(self, opt):
-        super(SRModel, self).__init__(opt)
-        self.speed = SpeedOptions.of(opt)
-        self.precision = Precision(self.speed.amp, self.device, self.speed.compile)
-        self.placement = Placement(opt, self.device, self.speed.channels_last)
-        net_g = build(ARCH_REGISTRY, opt['network_g'], 'network_g')
-        self.net_g = self.placement.wrap(self.speed.checkpointed(net_g))
-        self.print_network(self.net_g)
-        self._load_pretrained(self.net_g, self.opt['path'].get('param_key_g', 'params'))
-        if self.is_train:
-            self.init_training_settings()
-
-    # ---------------------------------------------------------------- set-up
-
-    def init_training_settings(self):
-        train_opt = self.opt['train']
-        self.net_g.train()
-        self._check_values(train_opt)
-        self.ema_decay = train_opt.get('ema_decay', 0)
-        if self.ema_decay > 0:
-            self._init_ema()
-        self.net_d_iters = train_opt.get('net_d_iters', 1)
-        self.net_d_init_iters = train_opt.get('net_d_init_iters', 0)
-        self.guard = StepGuard(train_opt.get('max_bad_steps', 10))
-        with torch.random.fork_rng(devices=[]):  # a discriminator's first weights change no draw of data either
-            self.adversaries = {options.label: self._build_adversary(options) for options in adversaries_of(self.opt)}
-        adversaries = list(self.adversaries.values())
-        average, suffixes = getattr(self, 'net_g_ema', None), [adversary.suffix for adversary in adversaries]
-        self.content = ContentLosses(train_opt, self.placement, self.precision, average, suffixes)
-        if not adversaries and not self.content:
-            raise OptionError('there is nothing to train with: set train.pixel_opt, perceptual_opt or gan_opt')
-        check_weights(adversaries, self.content)
-        self.setup_optimizers()
-        self.setup_schedulers()
-        self.buffers = Snapshot(buffers_of(self.net_g, *(part for a in adversaries for part in a.modules)))
-        self.health = HealthReport.of(train_opt, adversaries, self.net_g)
-        self.init_validation()
-
-    def _check_values(self, train_opt):
-        for key, least in (('net_d_iters', 1), ('net_d_init_iters', 0)):
-            check_whole_number(f'train.{key}', 'the number of iterations', train_opt.get(key, least), least)
-        for key, most in (('ema_decay', 1), ('grad_clip_g', math.inf)):
-            try:
-                check_number(f'train.{key}', 'the value', train_opt.get(key) or 0, 0, most)
-            except ValueError as error:
-                raise OptionError(error) from error
-
-    def _init_ema(self):
-        get_root_logger().info(f'Use Exponential Moving Average with decay: {self.ema_decay}')
-        net = build(ARCH_REGISTRY, self.opt['network_g'], 'network_g')
-        self.net_g_ema = self.placement.to_device(net).eval().requires_grad_(False)
-        self.averaging = MovingAverage(self.net_g_ema, self.net_g, self.ema_decay)
-        param_keys = ['params_ema', self.opt['path'].get('param_key_g', 'params')]
-        if not self._load_pretrained(self.net_g_ema, param_keys):
-            self.model_ema(0)
-
-    def _build_adversary(self, options):
-        resumed = bool(self.opt['path'].get('resume_state'))
-        adversary = AdversaryBuilder(options, self.placement, self.precision, resumed).build()
-        adversary.seed(self.opt.get('manual_seed'), self.opt['rank'])
-        self.print_network(adversary.bare)
-        return adversary
-
-    def setup_optimizers(self):
-        self.optimizer_g = build_optimizer(self.opt['train'].get('optim_g'), 'train.optim_g', self.net_g)
-        self.optimizers = [self.optimizer_g, *(adversary.optimizer for adversary in self.adversaries.values())]
-
-    def setup_schedulers(self):
-        if not (self.opt['train'].get('scheduler') or {}).get('type'):
-            raise OptionError('train.scheduler is missing; it needs a type, MultiStepLR or CosineAnnealingRestartLR')
-        try:
-            super().setup_schedulers()
-        except (NotImplementedError, TypeError, AssertionError) as error:
-            raise OptionError(f'train.scheduler: {error}') from error
-
-    def load_network(self, net, load_path, strict=True, param_key='params', label=None):
-        """Load a file of weights with :func:`load_checkpoint`; BasicSR's signature, and ``label`` for messages."""
-        net = self.get_bare_model(net)
-        load_checkpoint(net, load_path, param_key, strict, label or type(net).__name__)
-
-    def _load_pretrained(self, net, param_key):
-        paths = self.opt['path']
-        if paths.get('pretrain_network_g') is None:
-            return False
-        try:
-            strict = paths.get('strict_load_g', True)
-            self.load_network(net, paths['pretrain_network_g'], strict, param_key, label='network_g')
-        except OptionError as error:
-            raise OptionError(f'path.pretrain_network_g: {error}') from error
-        return True
-
-    # ---------------------------------------------------------------- one step
-
     def feed_data(self, data):
         """Take a batch, lq and perhaps gt, without waiting until it is on the device."""
         self.lq = data['lq'].to(self.device, non_blocking=True)
@@ -166,24 +58,21 @@ class GANZooModel(CheckpointingModel):
         Raises:
             DivergedError: this was the last of ``max_bad_steps`` steps in a row that were not finite.
         """
-        batch = self.batch()
         train_g = current_iter % self.net_d_iters == 0 and current_iter > self.net_d_init_iters
-        metrics = self.precision.compiled.run(
-            functools.partial(self.compute_gradients, batch, current_iter, train_g),
-            self.buffers.tensors,
-            [adversary.generator for adversary in self.adversaries.values()],
-            check_finite=self.precision.scale <= 1,  # a larger loss scale may be why a step is not finite
-        )
-        if self.health:
-            metrics.update(self.health.measure(self.output, batch, current_iter))
-        self.log_dict = read_metrics(metrics)
+        compute = functools.partial(self.compute_gradients, self.batch(), current_iter, train_g)
+        self.log_dict = self._run_compiled(compute) if self.precision.compiled.enabled else compute()
         if not_finite(self.log_dict):
             self.rollback(current_iter)
         else:
             self.commit(current_iter, train_g)
 
+    def _run_compiled(self, compute):
+        """Under fp16 a step that is not finite says that the loss scale is too large, not that compiling went wrong."""
+        generators = [adversary.generator for adversary in self.adversaries.values()]
+        return self.precision.compiled.run(compute, self.buffers, generators, self.precision.scale <= 1)
+
     def compute_gradients(self, batch, iteration, train_g):
-        """Compute losses and gradients of all networks. Returns the metrics, 0-dim tensors by name."""
+        """Compute losses and gradients of all networks. Returns the metrics, floats by name, the same on all ranks."""
         for optimizer in self.optimizers:  # first, so that this memory is free while the graphs are alive
             optimizer.zero_grad(set_to_none=True)
         parts = [self._backward(part, iteration, train_g) for part in batch.split(self.speed.accumulate)]
@@ -196,29 +85,37 @@ class GANZooModel(CheckpointingModel):
         if train_g:
             self.precision.unscale_grads(self.net_g.parameters())
             metrics['grad_net_g'] = clip_gradients(self.net_g.parameters(), self.opt['train'].get('grad_clip_g'))
-        return metrics
+        if self.health:
+            metrics.update(self.health.measure(self.output, batch, iteration))
+        return read_metrics(metrics)
 
     def _backward(self, batch, iteration, train_g):
         """Add the gradients of a batch, or of a part of one, to those of the networks. Returns SR and the metrics."""
         with torch.set_grad_enabled(train_g):
             sr = self.precision.run(self.net_g, batch.lq)
         _check_sizes(sr, batch)
-        image, share = sr.detach(), 1 / self.speed.accumulate
-        measure_r1 = bool(self.health and self.health.measures_r1(iteration))
-        metrics, gradients = {}, {}
+        image = sr.detach()
+        content = self.content.step(image, batch) if train_g else StepResult()
+        gan = self._step_adversaries(image, batch, iteration, train_g)
+        metrics = {**content.metrics, **gan.metrics}
         if train_g:
-            content = self.content.step(image, batch)
-            metrics.update(content.metrics)
-            gradients[CONTENT] = content.gradient
-        for adversary in self.adversaries.values():
-            gan = adversary.step(batch.gt_gan, image, iteration, train_g, measure_r1, share)
-            metrics.update(gan.metrics)
-            gradients[GAN] = gan.gradient if gradients.get(GAN) is None else gradients[GAN] + gan.gradient
-        gradients = {name: gradient for name, gradient in gradients.items() if gradient is not None}
-        if train_g:
-            metrics.update((name, gradient.norm()) for name, gradient in gradients.items() if len(gradients) == 2)
+            gradients = {CONTENT: content.gradient, GAN: gan.gradient}
+            gradients = {name: gradient for name, gradient in gradients.items() if gradient is not None}
+            if len(gradients) == 2:
+                metrics.update((name, gradient.norm()) for name, gradient in gradients.items())
             sr.backward(sum(gradients.values()) * (self.precision.scale / self.speed.accumulate))
         return image, metrics
+
+    def _step_adversaries(self, image, batch, iteration, train_g):
+        """The sum of the adversaries' gradients at the SR image, and their metrics; each D has its gradients."""
+        total, metrics = None, {}
+        measure_r1 = bool(self.health and self.health.measures_r1(iteration))
+        for adversary in self.adversaries.values():
+            share = 1 / self.speed.accumulate
+            result = adversary.step(batch.gt_gan, image, iteration, train_g, measure_r1, share)
+            metrics.update(result.metrics)
+            total = result.gradient if total is None else total + result.gradient
+        return StepResult(total, metrics)
 
     def commit(self, iteration, train_g):
         """Update everything after a finite step."""
@@ -243,10 +140,6 @@ class GANZooModel(CheckpointingModel):
         self.buffers.restore()
         if not self.precision.lower_scale(iteration):
             self.guard.reject(self.log_dict, iteration)
-
-    def model_ema(self, decay=0.999):
-        """Move the averaged generator towards the current one: parameters and buffers."""
-        self.averaging.move(decay)
 
 
 def _replace_norms_by_rho(metrics, adversaries):

@@ -14,6 +14,7 @@ from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.ganzoo_model import GANZooModel
 from basicsr_ganzoo.registry import register
 
+LEAST_GT_SIZE = 26  # sharpening pads the image by reflection of 25 pixels
 OTHER_KEYS = ('gt_size', 'high_order_degradation', 'queue_size')
 
 
@@ -35,7 +36,7 @@ class DegradingModel(GANZooModel):
             self.degradation = SecondOrderDegradation(self.opt).to(self.device)
             check_same_preset(self.opt)
             self.pool = TrainingPairPool(self.opt.get('queue_size', 180))
-            self.gt_size = self._read_gt_size()
+            self.gt_size = check_gt_size(self.opt)
         super().init_training_settings()
 
     def _read_switch(self, key, default):
@@ -43,16 +44,6 @@ class DegradingModel(GANZooModel):
         if not isinstance(value, bool):
             raise OptionError(f'{key} needs to be true or false, got {value!r}')
         return value
-
-    def _read_gt_size(self):
-        size, scale = self.opt.get('gt_size'), self.opt['scale']
-        least = self.usm_sharpener.radius // 2 + 1  # sharpening pads the image by reflection
-        if not isinstance(size, int) or size < least or size % scale:
-            raise OptionError(
-                f'gt_size, at the top level of the option file, needs to be a multiple of the scale {scale} '
-                f'from {least}, such as {64 * scale}, got {size!r}'
-            )
-        return size
 
     @torch.no_grad()
     def feed_data(self, data):
@@ -94,6 +85,21 @@ class DegradingModel(GANZooModel):
             super().nondist_validation(*args)
         finally:
             self.is_train = True
+
+
+def check_gt_size(opt):
+    """The side of the crops that a degrading model trains on.
+
+    Raises:
+        OptionError: it is missing, no multiple of the scale, or too small to be sharpened.
+    """
+    size, scale = opt.get('gt_size'), opt['scale']
+    if not isinstance(size, int) or size < LEAST_GT_SIZE or size % scale:
+        raise OptionError(
+            f'gt_size, at the top level of the option file, needs to be a multiple of the scale {scale} '
+            f'from {LEAST_GT_SIZE}, such as {64 * scale}, got {size!r}'
+        )
+    return size
 
 
 def _check_batch(data, key, way_out):

@@ -1,5 +1,6 @@
 """Read a checkpoint from a path or a URL without executing code in it."""
 
+import os
 import re
 import warnings
 from http.client import HTTPException
@@ -23,8 +24,9 @@ def read_file(path):
     Raises:
         OptionError: the file is missing or damaged, the download fails, or loading the file would execute code.
     """
-    file = fetch(str(path)) if urlparse(str(path)).scheme in ('http', 'https', 'file') else Path(path).expanduser()
-    if not file.is_file():
+    is_url = urlparse(str(path)).scheme in ('http', 'https', 'file')
+    file = fetch(str(path)) if is_url else Path(os.path.expanduser(path))
+    if not os.path.isfile(file):  # unlike Path's method it accepts names of any length
         raise OptionError(f'{path} is not a file; put it there, or correct the path')
     if file.suffix == '.safetensors':
         return _read_safetensors(file)

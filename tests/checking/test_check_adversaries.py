@@ -6,7 +6,6 @@ import yaml
 from _training import OPTIONS, write_option_file
 from test_check import check, found
 
-from basicsr_ganzoo.checking import effects
 from basicsr_ganzoo.registry import entries
 
 D = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2}
@@ -36,14 +35,12 @@ MISTAKES = {
     ),
     'both forms': ({'adversaries': {'first': patch()}}, 'adversaries: network_d is there beside adversaries'),
     'a name that is none': ({**ONE, 'adversaries': {'a b': patch()}}, 'adversaries.a b: a name has to be of letters'),
-    'a list of adversaries': ({**ONE, 'adversaries': [patch()]}, 'adversaries: this needs to be a mapping'),
     'no optimizer': (several(optim_d=None), 'adversaries.second.optim_d: this key is missing'),
     'no loss': (several(gan_opt=None), 'adversaries.second.gan_opt: this key is missing'),
     'misspelt loss': (several(gan_opt={'type': 'HingeGANLos'}), 'adversaries.second.gan_opt: nothing is registered as'),
-    'misspelt argument of D': (several(network_d={**D, 'num_layer': 2}), 'adversaries.second.network_d: '),
+    'misspelt argument of D': (several(network_d={**D, 'num_layer': 2}), 'adversaries.second.network_d.num_layer: '),
     'missing file of D': (several(pretrain_network_d='no.pth'), 'adversaries.second.pretrain_network_d: '),
     'crop below the minimum': (several(network_d={**D, 'num_layers': 4}), 'needs H and W >= 48, got 32x32; that is gt'),
-    'views that are no list': ({'train__views': {'type': 'ScaleView'}}, 'train.views: this needs to be a list'),
     'misspelt view': ({'train__views': [{'type': 'ScaleVew'}]}, 'train.views[0]: nothing is registered as'),
     'no view': ({'train__views': [{'type': 'VGGDiscriminator'}]}, 'train.views[0]: VGGDiscriminator is no view'),
     'a view that leaves too little': (
@@ -55,21 +52,16 @@ MISTAKES = {
         'network_d: UNetSNDiscriminator needs an image of shape (N, 3, H, W), got (1, 6, 32, 32)',
     ),
     'grey D for colour pictures': ({'network_d__num_in_ch': 1}, 'network_d: UNetSNDiscriminator needs an image of'),
-    'a regularizer without a name': (
-        {'train__d_reg_opt': {'type': 'R1Regularizer'}},
-        'train.d_reg_opt: this needs to be a mapping of names to blocks',
-    ),
     'misspelt regularizer': (regularized('R1Regulariser'), 'train.d_reg_opt.it: nothing is registered as'),
     'no regularizer': (regularized('L1Loss'), 'train.d_reg_opt.it: L1Loss is no regularizer'),
-    'interval 0': (regularized('R1Regularizer', interval=0), 'train.d_reg_opt.it: R1Regularizer needs interval'),
+    'interval 0': (
+        regularized('R1Regularizer', interval=0),
+        'train.d_reg_opt.it.interval: this needs to be a whole',
+    ),
     'CutMix of a classifier': (
         {**regularized('CutMixConsistency'), 'network_d': {'type': 'ResNetDiscriminator', 'num_feat': 4}},
         'train.d_reg_opt.it: CutMixConsistency needs a map of logits',
     ),
-    'accuracy as a percentage': ({'train__net_d_skip_accuracy': 90}, 'train.net_d_skip_accuracy: this needs to be a'),
-    'negative clipping': ({'train__grad_clip_g': -1}, 'train.grad_clip_g: this needs to be a number above 0, got -1'),
-    'misspelt key of the health report': ({'train__health_opt': {'frq': 10}}, 'did you mean freq'),
-    'a slip of a loss': ({'train__pixle_opt': {'type': 'L1Loss'}}, 'train.pixle_opt: nobody reads this key (did you'),
     'a further loss that is none': ({'train__colour_opt': {'type': 'ColourLoss'}}, 'train.colour_opt: nothing is'),
     'a regularizer that is called as a part of the log': (
         {'train__d_reg_opt': {'real': {'type': 'R1Regularizer'}}},
@@ -78,10 +70,6 @@ MISTAKES = {
     'a regularizer that is called as an attribute of a module': (
         {'train__d_reg_opt': {'training': {'type': 'R1Regularizer'}}},
         'train.d_reg_opt.training: the name training is taken',
-    ),
-    'a regularizer without letters': (
-        {'train__d_reg_opt': {1: {'type': 'R1Regularizer'}}},
-        'train.d_reg_opt.1: a name has to be of letters',
     ),
     'everything frozen': ({'train__net_d_freeze': 10}, 'train.net_d_freeze: UNetSNDiscriminator has 10 layers, so at'),
     'a window larger than lq': (
@@ -137,7 +125,7 @@ WARNINGS = {
     ),
     'a view of nothing': (
         several(views=[{'type': 'HighPassView', 'gain': 0}]),
-        'adversaries.second.views[0].gain: with a gain of 0 the discriminator sees nothing of the pictures',
+        'adversaries.second.views[0].gain: with a gain of 0 the discriminator sees nothing of the images',
     ),
     'a regularizer without weight': (
         regularized('R1Regularizer', loss_weight=0),
@@ -172,7 +160,9 @@ def test_a_huge_crop_behind_a_view_takes_no_memory(tmp_path, capsys):
     changes = {'train__views': [{'type': 'ScaleView'}], 'datasets__train__gt_size': 10**6}
     code, findings = check(capsys, write_option_file(tmp_path, **changes))
     assert code == 1
-    assert all(message.startswith('datasets.train: ') for message in found(findings))
+    assert found(findings) == [
+        'datasets.train.gt_size: this needs to be a whole number from 1 to 16384, got 1000000',
+    ]
 
 
 BOUND = {
@@ -216,9 +206,10 @@ def test_a_checkpoint_of_one_of_several_adversaries_is_looked_at(tmp_path, capsy
 @pytest.mark.parametrize('path', sorted((OPTIONS / 'train').rglob('*.yml')), ids=lambda path: path.stem)
 def test_of_a_shipped_file_nothing_is_wrong_but_missing_files(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    wrong = [message for message in found(check(capsys, path)[1]) if 'datasets/' not in message]
+    findings = check(capsys, path)[1]
+    wrong = [message for message in found(findings) if 'datasets/' not in message]
     opt = yaml.safe_load(path.read_text())
     files = [opt['path'].get(f'pretrain_network_{which}') for which in 'gd']
     assert len(wrong) == len([file for file in files if file])
     assert all(message.startswith('path.pretrain_network_') and 'is not a file' in message for message in wrong)
-    assert list(effects.check(opt)) == []
+    assert not any('no effect' in message or 'total_iter' in message for message in found(findings, 'warning'))

@@ -67,8 +67,21 @@ def test_an_own_file_goes_before_a_shipped_one_of_its_name(tmp_path, monkeypatch
     assert find_option_file('esrgan_x4').samefile(ESRGAN)
 
 
+def elsewhere(path):
+    """The text of a shipped file for another folder, where editors still find the schema."""
+    return path.read_text().replace('$schema=../../schema.json', f'$schema={(OPTIONS / "schema.json").as_uri()}')
+
+
 def test_show_prints_the_file(capsys):
-    assert ganzoo(capsys, 'options', 'show', 'esrgan_x4') == (0, ESRGAN.read_text(), '')
+    assert elsewhere(ESRGAN) != ESRGAN.read_text()
+    assert ganzoo(capsys, 'options', 'show', 'esrgan_x4') == (0, elsewhere(ESRGAN), '')
+
+
+def test_the_reference_and_the_schema_are_printed(capsys):
+    assert ganzoo(capsys, 'options', 'reference') == (0, (OPTIONS.parent / 'docs/options.md').read_text(), '')
+    code, out, _ = ganzoo(capsys, 'options', 'schema')
+    assert code == 0
+    assert out == (OPTIONS / 'schema.json').read_text()
 
 
 def test_copy_writes_here_into_a_folder_or_under_another_name(tmp_path, monkeypatch, capsys):
@@ -78,7 +91,7 @@ def test_copy_writes_here_into_a_folder_or_under_another_name(tmp_path, monkeypa
         code, out, _ = ganzoo(capsys, 'options', 'copy', 'esrgan_x4', *dest)
         assert code == 0
         assert expected in out
-        assert (tmp_path / expected).read_text() == ESRGAN.read_text()
+        assert (tmp_path / expected).read_text() == elsewhere(ESRGAN)
 
 
 MISTAKES = {
@@ -105,9 +118,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(mistake, tmp_path, monkeypatc
 
 
 def test_train_takes_the_name_of_a_shipped_file(tmp_path, monkeypatch, capsys):
-    shipped = tmp_path / 'options/train'
-    shipped.mkdir(parents=True)
-    shutil.move(write_option_file(tmp_path, total_iter=1), shipped / 'gan_x4.yml')
+    folder = tmp_path / 'options/train'
+    folder.mkdir(parents=True)
+    shutil.move(write_option_file(tmp_path, total_iter=1), folder / 'gan_x4.yml')
     monkeypatch.setattr(shipped, 'options_root', lambda: tmp_path / 'options')
     (tmp_path / 'run').mkdir()
     monkeypatch.chdir(tmp_path / 'run')

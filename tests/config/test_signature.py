@@ -175,6 +175,7 @@ def test_the_defaults_of_an_optimizer_of_torch_fit(optimizer):
         (Whole, 'a whole number'),
         (Natural, 'a whole number from 0'),
         (Annotated[Whole, Field(ge=0, le=8)], 'a whole number from 0 to 8'),
+        (Annotated[Whole, Field(ge=0, lt=2**32)], 'a whole number from 0 to below 4294967296'),
         (Number, 'a number'),
         (NonNegative, 'a number of at least 0'),
         (Positive, 'a number above 0'),

@@ -502,6 +502,7 @@ def loader(dataset, workers=2):
     return build_dataloader(dataset, opt, num_gpu=0, sampler=EnlargedSampler(dataset, 1, 0, 1), seed=0)
 
 
+@pytest.mark.slow
 def test_spawned_workers_load_samples(both_datasets):
     joined, first_of_each = torch.utils.data.ConcatDataset(both_datasets), (0, len(both_datasets[0]))
     loading = torch.utils.data.DataLoader(joined, sampler=first_of_each, num_workers=1, multiprocessing_context='spawn')
@@ -696,6 +697,7 @@ def paired_blocks(folder, **train):
     return blocks
 
 
+@pytest.mark.slow
 def test_a_model_trains_and_validates_on_a_nested_folder_with_odd_names(tmp_path):
     for name in ('día uno/a b', 'día uno/c, d', 'x.y'):
         write_pair(tmp_path / 'pairs', f'{name}.png', f'{name}x4.png')
@@ -767,6 +769,7 @@ def test_a_mistake_about_lq_images_is_one_sentence(changes, expected, tmp_path):
         lq_dataset(tmp_path)
 
 
+@pytest.mark.slow
 def test_training_validates_on_lq_images_without_gt(tmp_path):
     val = {'name': 'own', 'type': 'LQFolderDataset', 'dataroot_lq': 'data/lq'}
     path = write_option_file(tmp_path, datasets__val=val, val__metrics=None, val__save_img=True, total_iter=2)

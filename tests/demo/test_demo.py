@@ -50,6 +50,7 @@ def content(done):
     return json.loads((done / 'report.json').read_text(encoding='utf-8'))
 
 
+@pytest.mark.slow
 def test_a_demo_writes_its_files_and_nothing_else(done):
     assert {path.name for path in done.iterdir()} == FILES
     for name in ('comparison.png', 'curves.png'):
@@ -57,6 +58,7 @@ def test_a_demo_writes_its_files_and_nothing_else(done):
     assert (done / 'comparison.png').stat().st_size < 700_000
 
 
+@pytest.mark.slow
 def test_the_report_has_plausible_scores_for_every_method_on_every_held_out_image(content):
     assert set(content['pictures']) == {Path(name).stem for name in content['settings']['test_pictures']}
     for methods in (*content['pictures'].values(), content['mean']):
@@ -70,6 +72,7 @@ def test_the_report_has_plausible_scores_for_every_method_on_every_held_out_imag
     assert sum(content['settings']['iterations'].values()) == 4
 
 
+@pytest.mark.slow
 def test_the_scores_in_the_report_are_those_of_the_saved_checkpoints(done, content):
     for stage in training.TITLES:
         opt = yaml.safe_load((done / f'demo_{stage}.yml').read_text(encoding='utf-8'))
@@ -82,6 +85,7 @@ def test_the_scores_in_the_report_are_those_of_the_saved_checkpoints(done, conte
             assert scores.score(image, gt, opt['scale']) == methods[stage]
 
 
+@pytest.mark.slow
 def test_the_gan_stage_trained_further_from_the_l1_checkpoint(done):
     l1, gan = (torch.load(done / f'net_g_{stage}.pth', weights_only=True) for stage in training.TITLES)
     assert set(l1) == set(gan) == {'params', 'params_ema'}
@@ -89,6 +93,7 @@ def test_the_gan_stage_trained_further_from_the_l1_checkpoint(done):
     assert 0 < max(steps) < 0.02
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_report_and_another_seed_another(done, tmp_path):
     assert demo(tmp_path / 'again') == 0
     assert demo(tmp_path / 'other', seed=1) == 0
@@ -96,7 +101,8 @@ def test_the_same_seed_gives_the_same_report_and_another_seed_another(done, tmp_
     assert first == again != other
 
 
-def test_training_and_held_out_pictures_are_disjoint(done, content):
+@pytest.mark.slow
+def test_training_and_held_out_images_are_disjoint(done, content):
     settings = content['settings']
     assert not set(settings['train_pictures']) & set(settings['test_pictures'])
     train = {path.stem.rsplit('_', 2)[0] for path in (done / 'data' / 'train' / 'gt').iterdir()}
@@ -104,13 +110,15 @@ def test_training_and_held_out_pictures_are_disjoint(done, content):
     assert (train, test) == tuple({Path(n).stem for n in settings[f'{split}_pictures']} for split in ('train', 'test'))
 
 
-def test_lq_is_the_reduced_gt_and_lies_where_gt_lies(done, content):
+@pytest.mark.slow
+def test_lq_is_the_downscaled_gt_at_the_same_place(done, content):
     scale = content['settings']['scale']
     path = sorted((done / 'data' / 'train' / 'gt').glob('motorcycle_left_*.png'))[7]
     gt, lq = (cv2.imread(str(done / 'data' / 'train' / kind / path.name)) for kind in ('gt', 'lq'))
     assert np.abs(data.resized(gt, 1 / scale).astype(int) - lq)[4:-4, 4:-4].max() <= 1
 
 
+@pytest.mark.slow
 def test_an_earlier_demo_is_overwritten(done):
     (done / 'comparison.png').write_bytes(b'old')
     assert demo(done) == 0
@@ -200,6 +208,7 @@ def test_the_explanation_has_the_differences_and_rho():
         assert words in text
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_demo_with_one_sentence_and_leaves_no_unfinished_run(tmp_path, monkeypatch, capsys):
     def interrupt(curves, iteration, *_):
         os.kill(os.getpid(), signal.SIGINT)

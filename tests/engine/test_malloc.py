@@ -25,7 +25,7 @@ def test_freed_memory_serves_the_next_step(fresh_python):
     assert int(kept.stdout) * 10 < int(given_back.stdout), (kept.stderr, given_back.stderr)
 
 
-def test_without_glibc_nothing_is_asked_for(monkeypatch):
+def test_without_glibc_nothing_is_set(monkeypatch):
     from basicsr_ganzoo.engine import malloc
 
     monkeypatch.setattr(malloc.sys, 'platform', 'win32')

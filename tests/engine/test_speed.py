@@ -75,7 +75,7 @@ def all_at_once(self, loss, share, parameters, parts):
 
 
 @pytest.mark.parametrize('more', [{}, {'network_d': {'type': 'MultiScalePatchGANDiscriminator', 'num_layers': 1}}])
-def test_d_plays_with_real_before_gs_game_and_with_fake_after_it_which_takes_less_memory(more, monkeypatch):
+def test_ds_graph_of_real_is_freed_before_gs_loss_and_that_of_fake_after_it_which_takes_less_memory(more, monkeypatch):
     opt = model_opt(gan_opt={'type': 'RaGANLoss'}, **{'network_d': LARGE_D | {'norm': 'none'}, **more})
     batch, peaks, gradients = next(batches(1, 64)), [], []
     for way in (Precision.backward_by_parts, all_at_once):
@@ -151,7 +151,7 @@ def test_files_saved_with_channels_last_are_those_of_any_training(tmp_path):
 # ---------------------------------------------------------------- the perceptual network
 
 
-def test_no_graph_is_made_of_the_target_of_the_perceptual_loss(random_vgg):
+def test_the_target_of_the_perceptual_loss_has_no_graph(random_vgg):
     """Its network is frozen and the target has no graph, so that BasicSR's loss wastes nothing on it."""
     model = built(model_opt(perceptual_opt=PERCEPTUAL))
     made = []
@@ -269,7 +269,7 @@ def test_a_step_that_overflows_lowers_the_scale_and_is_bad_only_at_a_scale_of_1(
         model.optimize_parameters(4)
 
 
-def test_the_state_of_the_scale_goes_on_after_a_resume(tmp_path):
+def test_the_loss_scale_is_resumed(tmp_path):
     paths = {'models': str(tmp_path), 'training_states': str(tmp_path)}
     one, other, plain = (built(model_opt(amp=amp) | {'path': paths}) for amp in ('fp16', 'fp16', 'off'))
     one.precision.loss_scale.value, one.precision.loss_scale.good_steps = 32.0, 7
@@ -298,33 +298,33 @@ PAIR = VANILLA | {'pairing': 'paired'}
 
 @pytest.mark.parametrize('gan_opt', [VANILLA, PAIR, {'type': 'GANLoss', 'gan_type': 'lsgan'}])
 @pytest.mark.parametrize('parts', [2, 4])
-def test_parts_have_the_gradients_and_numbers_of_the_batch(gan_opt, parts, random_vgg):
+def test_parts_have_the_gradients_and_metrics_of_the_batch(gan_opt, parts, random_vgg):
     more = {'d_reg_opt': {'r1': {'type': 'R1Regularizer', 'interval': 1}}, 'perceptual_opt': PERCEPTUAL}
     opt = model_opt(gan_opt=gan_opt, network_d=NO_NORM, grad_clip_g=1e-3, grad_clip_d=1e-2, **more)
     del opt['train']['perceptual_opt']['style_weight']
     assert_same_gradients(opt, model_opt_with(opt, accumulate=parts))
 
 
-def test_parts_of_several_adversaries_have_the_numbers_of_the_batch():
+def test_parts_of_several_adversaries_have_the_metrics_of_the_batch():
     block = {'gan_opt': VANILLA, 'network_d': NO_NORM, 'optim_d': {'type': 'Adam', 'lr': 1e-4}}
     opt = model_opt() | {'adversaries': {'a': block, 'b': block | {'gan_opt': PAIR}}}
     assert_same_gradients(opt, model_opt_with(opt, accumulate=2))
 
 
-def test_parts_see_means_of_their_own_with_an_average_pairing():
+def test_parts_have_means_of_their_own_with_an_average_pairing():
     batch = next(batches(1, 64, 4))
     opt = model_opt(gan_opt={'type': 'RaGANLoss'}, network_d=NO_NORM)
     one, other = (gradients_of_a_step(o, batch)[0] for o in (opt, model_opt_with(opt, accumulate=2)))
     assert any(not torch.allclose(a, b, rtol=1e-3, atol=1e-8) for a, b in zip(one, other, strict=True))
 
 
-def test_real_esrgans_sharpened_targets_are_parted_too():
+def test_real_esrgans_sharpened_targets_are_split_too():
     opt = model_opt('RealESRGANZooModel', gan_opt=VANILLA, network_d=NO_NORM)
     opt |= {'high_order_degradation': False, 'gan_gt_usm': True}
     assert_same_gradients(opt, model_opt_with(opt, accumulate=2))
 
 
-def test_parts_keep_fewer_bytes_and_leave_the_whole_output():
+def test_parts_keep_fewer_bytes_and_the_output_is_complete():
     opt = model_opt(gan_opt=VANILLA, network_d=LARGE_D | {'norm': 'none'})
     assert peak_of_a_step(model_opt_with(opt, accumulate=2)) < 0.6 * peak_of_a_step(opt)
     model = built(model_opt_with(opt, accumulate=2))

@@ -1,4 +1,4 @@
-"""The health report: its numbers against closed forms, its rules at their thresholds, and real sabotage."""
+"""The health report: its metrics against closed forms, its rules at their thresholds, and real sabotage."""
 
 import logging
 import re
@@ -40,8 +40,8 @@ class NoiseViewForTest(View):
 
 
 @pytest.fixture
-def said():
-    """What the health report says, in order."""
+def warned():
+    """The warnings of the health report, in order."""
     sentences = []
     handler = logging.Handler()
     handler.emit = lambda record: sentences.append(record.getMessage())
@@ -52,7 +52,7 @@ def said():
     logger.removeHandler(handler)
 
 
-# -------------------------------------------------------------------- numbers
+# -------------------------------------------------------------------- metrics
 
 
 def test_colour_drift_is_the_difference_of_the_means_in_grey_levels_by_channel():
@@ -65,7 +65,7 @@ def test_colour_drift_is_the_difference_of_the_means_in_grey_levels_by_channel()
     assert set(measures.colour_drift(gt[:, :1], gt[:, :1])) == {'drift_0'}
 
 
-def test_errors_of_single_pictures_are_no_drift():
+def test_errors_of_single_images_are_no_drift():
     gt, error = torch.rand(2, 3, 8, 8), torch.rand(1, 3, 8, 8)
     drift = measures.colour_drift(gt + torch.cat([error, -error]), gt)
     assert max(abs(float(v)) for v in drift.values()) < 1e-4
@@ -84,7 +84,7 @@ def test_high_frequency_ratio_is_the_square_of_the_contrast_and_ignores_brightne
     assert float(measures.high_frequency_ratio(torch.ones_like(gt), gt)) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_share_above_is_counted_by_picture_over_all_places_and_scales():
+def test_the_share_above_is_counted_per_image_over_all_positions_and_scales():
     real = torch.tensor([[0.0, 4.0], [1.0, 1.0]])
     fake = torch.tensor([[1.0], [2.0], [3.0]])
     # by hand: 0 is above none and 4 above all three; 1 is above none and ties with one
@@ -93,7 +93,7 @@ def test_the_share_above_is_counted_by_picture_over_all_places_and_scales():
     torch.testing.assert_close(both, torch.tensor([3 / 4, 7 / 12]))
 
 
-def test_movement_is_the_change_relative_to_the_weights_since_the_last_look():
+def test_movement_is_the_change_relative_to_the_weights_since_the_last_measurement():
     net = nn.Linear(4, 1, bias=False)
     nn.init.ones_(net.weight)
     movement = measures.Movement(net)
@@ -146,7 +146,7 @@ def test_a_layer_under_spectral_norm_has_the_norm_one_and_a_stale_one_what_the_s
     assert norms.largest()[1] == pytest.approx(float(torch.linalg.svdvals(rows.detach())[0]), rel=1e-3)
 
 
-def test_a_layer_whose_spectral_norm_was_taken_off_is_still_watched():
+def test_a_layer_whose_spectral_norm_was_removed_is_still_measured():
     net = nn.Sequential(nn.utils.spectral_norm(nn.Conv2d(1, 1, 1)))
     norms = measures.SpectralNorms(net)
     nn.utils.remove_spectral_norm(net[0])
@@ -154,15 +154,15 @@ def test_a_layer_whose_spectral_norm_was_taken_off_is_still_watched():
     assert norms.largest() == ('0', 3)
 
 
-def test_a_network_without_spectral_norm_has_no_layer_to_watch():
+def test_a_network_without_spectral_norm_has_no_layer_to_measure():
     assert measures.SpectralNorms(nn.Conv2d(3, 3, 3)).largest() == (None, 0)
 
 
-# -------------------------------------------------------------------- pictures that D has not seen
+# -------------------------------------------------------------------- images that D has not seen
 
 
 class ByHeart(nn.Module):
-    """Gives 1 to the pictures it has been shown, and their mean to others."""
+    """Returns 1 for the images it knows, and the mean of others."""
 
     def __init__(self, known):
         super().__init__()
@@ -179,19 +179,19 @@ def judged_by(net, suffix=''):
     )
 
 
-def test_a_discriminator_that_knows_its_pictures_by_heart_is_found_out():
+def test_a_discriminator_that_has_memorised_its_images_is_detected():
     real, unseen, fake = (torch.rand(6, 3, 8, 8) / 2 for _ in range(3))
     fake[:3], fake[3:] = 0.0, 0.9
     held_out = HeldOut([judged_by(ByHeart(real), '_unet')])
     held_out.real, held_out.fake = real, fake
     for picture in unseen:
         held_out.take(F.pad(picture[None], (1, 2, 3, 3), value=7.0))  # of which the middle counts
-    numbers = held_out.result()['_unet']
-    assert numbers == {'auc_train': 1, 'auc_held_out': 0.5, 'auc_error': 0}
-    assert names(failing(HEALTHY | numbers)) == ['discriminator overfits']
+    metrics = held_out.result()['_unet']
+    assert metrics == {'auc_train': 1, 'auc_held_out': 0.5, 'auc_error': 0}
+    assert names(failing(HEALTHY | metrics)) == ['discriminator overfits']
 
 
-def test_what_cannot_be_compared_gives_no_number():
+def test_what_cannot_be_compared_gives_no_metric():
     net = ByHeart([])
     held_out = HeldOut([judged_by(net)])
     held_out.take(torch.rand(1, 3, 8, 8))  # before the first step
@@ -232,7 +232,7 @@ HEALTHY = {
     'auc_held_out': 0.78,
     'auc_error': 0.05,
 }
-#: rule -> numbers just past its threshold, and numbers just before it
+#: rule -> metrics just past its threshold, and metrics just before it
 CASES = {
     'generator frozen': ({'g_moved': 0.0}, {'g_moved': 2e-9}),
     'discriminator frozen': ({'d_moved': 0.0}, {'d_moved': 2e-9}),
@@ -249,7 +249,7 @@ CASES = {
     'regularizer without effect': ({'reg_share': 0.9e-4}, {'reg_share': 1.1e-4}),
     'discriminator overfits': ({'auc_held_out': 0.64}, {'auc_held_out': 0.66}),
 }
-#: further numbers for which a rule must not hold
+#: further metrics for which a rule must not hold
 SILENT = {
     'D wins against a G that the GAN weight does not let play': {'acc_d_real': 1.0, 'acc_d_fake': 1.0, 'rho': 1e-4}
     | {'w_gan': 0.01},
@@ -258,13 +258,13 @@ SILENT = {
     'a ramp has not begun': {'rho': 0.0, 'w_gan': 0.0},
     'steeper, but not a hundred times': {'r1': 5.0, 'first_r1': 0.06},
     'LeCam has not begun': {'reg_share': 0.0},
-    'few validation pictures': {'auc_held_out': 0.6, 'auc_error': 0.11},
+    'few validation images': {'auc_held_out': 0.6, 'auc_error': 0.11},
 }
 EXPLAINED = [(rule.name, reason) for rule in RULES for reason in rule.unless]
 
 
-def failing(numbers):
-    return unexplained(holding(numbers))
+def failing(metrics):
+    return unexplained(holding(metrics))
 
 
 def names(rules):
@@ -286,32 +286,32 @@ def test_a_rule_holds_just_past_its_threshold_and_no_other_does(name):
 
 
 @pytest.mark.parametrize('case', SILENT)
-def test_what_only_looks_like_trouble_holds_no_rule(case):
+def test_no_rule_holds_for_what_only_looks_like_a_fault(case):
     assert failing(HEALTHY | SILENT[case]) == []
 
 
 @pytest.mark.parametrize(('name', 'reason'), EXPLAINED)
-def test_a_rule_that_another_one_explains_is_not_told(name, reason):
-    numbers = HEALTHY | CASES[name][0] | CASES[reason][0]
+def test_a_rule_that_another_one_explains_is_not_reported(name, reason):
+    metrics = HEALTHY | CASES[name][0] | CASES[reason][0]
     if reason == 'GAN without effect':
-        numbers['rho'] = 0.0
-    found = names(failing(numbers))
+        metrics['rho'] = 0.0
+    found = names(failing(metrics))
     assert name not in found
     assert reason in found
 
 
-def test_a_discriminator_that_wins_because_the_gan_does_not_pull_is_a_matter_of_the_weight():
+def test_a_discriminator_that_wins_because_rho_is_too_small_is_reported_as_a_gan_without_effect():
     assert names(failing(HEALTHY | CASES['discriminator wins'][0] | {'rho': 1e-4})) == ['GAN without effect']
 
 
-def test_a_number_that_is_missing_holds_no_rule():
+def test_no_rule_holds_where_a_metric_is_missing():
     assert failing({}) == []
     for name, (past, _) in CASES.items():
         without = {key: value for key, value in (HEALTHY | past).items() if key not in past}
         assert failing(without) == [], name
 
 
-def test_grey_pictures_drift_too():
+def test_grey_images_drift_too():
     grey = {'drift_0': 3.0}
     assert names(failing(grey)) == ['colours drift']
     assert '0 +3.0 of 255' in sentence(BY_NAME['colours drift'], grey, 10)
@@ -323,9 +323,9 @@ OF_THE_MODEL = ('train.optim_g', 'train.scheduler', 'lr_consistency_opt')
 
 @pytest.mark.parametrize('block', ['train.', 'adversaries.unet.'])
 @pytest.mark.parametrize('name', CASES)
-def test_the_sentence_names_how_long_and_keys_that_there_are(name, block):
-    told = sentence(BY_NAME[name], HEALTHY | CASES[name][0], 2000, block)
-    verdict, way_out = told.split('; ', 1)
+def test_the_sentence_names_the_duration_and_existing_keys(name, block):
+    text = sentence(BY_NAME[name], HEALTHY | CASES[name][0], 2000, block)
+    verdict, way_out = text.split('; ', 1)
     assert verdict.endswith(' (2,000 iterations)')
     keys = re.findall(r'[a-z.]*\b(?:optim|network|net_d|d_reg|gan|lr_consistency|views|scheduler)[a-z_]*', way_out)
     adversary = {f'{block}{key}' if home == 'train.' or block != 'train.' else key for key, home in HOMES.items()}
@@ -334,17 +334,17 @@ def test_the_sentence_names_how_long_and_keys_that_there_are(name, block):
 
 
 @pytest.mark.parametrize('name', [rule.name for rule in RULES if rule.with_target])
-def test_a_weight_that_is_held_already_is_not_advised_but_its_keys_are(name):
-    numbers = HEALTHY | CASES[name][0]
-    held = sentence(BY_NAME[name], numbers, 2000)
-    free = sentence(BY_NAME[name], {key: value for key, value in numbers.items() if key != 'w_gan_of_most'}, 2000)
+def test_with_a_target_rho_its_keys_are_suggested_instead_of_it(name):
+    metrics = HEALTHY | CASES[name][0]
+    held = sentence(BY_NAME[name], metrics, 2000)
+    free = sentence(BY_NAME[name], {key: value for key, value in metrics.items() if key != 'w_gan_of_most'}, 2000)
     assert 'set train.gan_weight_opt: {type: GANWeightTargetRho}' in free
     assert 'GANWeightTargetRho' not in held
     assert 'train.gan_weight_opt.target' in held
     assert 'GANWeightTargetRho' in {rule.name: rule.way_out for rule in RULES}[name]
 
 
-# -------------------------------------------------------------------- when it is told
+# -------------------------------------------------------------------- when it is reported
 
 
 def a_report(*suffixes, begins=0, freq=10, hold=30):
@@ -355,23 +355,23 @@ def a_report(*suffixes, begins=0, freq=10, hold=30):
     return HealthReport(adversaries, nn.Conv2d(3, 3, 1), freq=freq, probe_freq=20, hold=hold, begins=begins)
 
 
-def observe(report, numbers, first, last):
+def observe(report, metrics, first, last):
     for iteration in range(first, last + 1):
-        report.observe(dict(numbers), iteration)
+        report.observe(dict(metrics), iteration)
 
 
-def test_a_rule_is_told_once_it_has_held_for_the_time_and_only_once(said):
+def test_a_rule_is_reported_once_after_it_has_held_for_long_enough(warned):
     report = a_report('')
     observe(report, {'rho': 100.0}, 1, 29)
-    assert said == []
+    assert warned == []
     observe(report, {'rho': 100.0}, 30, 100)
-    assert said == [
+    assert warned == [
         "health: the GAN decides alone: its gradient at the image is 100 times the content losses' (30 iterations); "
         'lower train.gan_opt.loss_weight, or set train.gan_weight_opt: {type: GANWeightTargetRho}'
     ]
 
 
-def test_the_status_is_the_newest_warning_that_holds_and_healthy_without_one(said):
+def test_the_status_is_the_newest_warning_that_holds_and_healthy_without_one(warned):
     report = a_report('', '_texture')
     assert report.status == ''
     observe(report, {'rho': 1.0}, 1, 10)
@@ -384,35 +384,35 @@ def test_the_status_is_the_newest_warning_that_holds_and_healthy_without_one(sai
     assert report.status == 'healthy'
 
 
-def test_a_rule_that_stopped_to_hold_is_told_again_when_it_comes_back_for_as_long(said):
+def test_a_rule_that_no_longer_held_is_reported_again_when_it_holds_as_long_again(warned):
     report = a_report('')
     observe(report, {'rho': 100.0}, 1, 40)
     observe(report, {'rho': 1.0}, 41, 50)
     observe(report, {'rho': 100.0}, 51, 79)
-    assert len(said) == 1
+    assert len(warned) == 1
     observe(report, {'rho': 100.0}, 80, 120)
-    assert len(said) == 2
+    assert len(warned) == 2
 
 
-def test_a_rule_that_holds_now_and_then_is_not_told(said):
+def test_a_rule_that_holds_now_and_then_is_not_reported(warned):
     report = a_report('')
     for begin in range(0, 200, 40):
         observe(report, {'rho': 100.0}, begin + 1, begin + 20)
         observe(report, {'rho': 1.0}, begin + 21, begin + 40)
-    assert said == []
+    assert warned == []
 
 
-def test_what_another_rule_explains_is_told_when_that_ends_if_it_has_held_for_the_time(said):
+def test_a_rule_that_another_one_explained_is_reported_when_that_one_no_longer_holds(warned):
     report = a_report('')
     observe(report, {'acc_pair': 0.5, 'gap': 0.0, 'max_logit': 0.0, 'sn_sigma': 2.0}, 1, 50)
-    assert [s.split(':')[1] for s in said] == [' spectral norm does not hold']
+    assert [s.split(':')[1] for s in warned] == [' spectral norm does not hold']
     observe(report, {'acc_pair': 0.5, 'gap': 0.0, 'max_logit': 0.0, 'sn_sigma': 1.0}, 51, 60)
-    assert len(said) == 2
-    assert 'the discriminator is at chance' in said[1]
-    assert '(60 iterations)' in said[1]
+    assert len(warned) == 2
+    assert 'the discriminator is at chance' in warned[1]
+    assert '(60 iterations)' in warned[1]
 
 
-def test_a_look_is_at_the_mean_since_the_last_one_and_skips_what_is_not_finite(said):
+def test_an_evaluation_uses_the_means_since_the_last_one_without_values_that_are_not_finite(warned):
     report = a_report('', hold=10)
     for iteration in range(1, 11):
         report.observe({'rho': float(iteration), 'r1': float('nan')}, iteration)
@@ -422,35 +422,35 @@ def test_a_look_is_at_the_mean_since_the_last_one_and_skips_what_is_not_finite(s
     assert report.metrics == {'rho': 5.5, 'acc_d_real': 0.1}
 
 
-def test_several_adversaries_are_judged_each_by_its_own_numbers(said):
+def test_each_of_several_adversaries_is_evaluated_by_its_own_metrics(warned):
     report = a_report('_unet', '_patch')
     weak = {'rho': 1.0, 'rho_unet': 1e-5, 'rho_patch': 1.0, 'acc_d_real_patch': 0.99, 'acc_d_fake_patch': 0.99}
     observe(report, weak, 1, 50)
-    assert len(said) == 2
-    assert said[0].startswith('health (unet): the GAN has no effect')
-    assert 'raise adversaries.unet.gan_opt.loss_weight' in said[0]
-    assert said[1].startswith('health (patch): the discriminator wins')
-    assert 'lower adversaries.patch.optim_d.lr' in said[1]
+    assert len(warned) == 2
+    assert warned[0].startswith('health (unet): the GAN has no effect')
+    assert 'raise adversaries.unet.gan_opt.loss_weight' in warned[0]
+    assert warned[1].startswith('health (patch): the discriminator wins')
+    assert 'lower adversaries.patch.optim_d.lr' in warned[1]
 
 
-def test_what_is_said_of_the_generator_is_told_once_for_all_adversaries(said):
+def test_a_rule_of_the_generator_is_reported_once_for_all_adversaries(warned):
     observe(a_report('_unet', '_patch'), {'drift_r': 5.0}, 1, 50)
     observe(a_report(), {'drift_r': 5.0}, 1, 50)
-    assert len(said) == 2
-    assert said[0] == said[1]
-    assert said[0].startswith('health: the colours drift: r +5.0 of 255 (30 iterations); add lr_consistency_opt')
+    assert len(warned) == 2
+    assert warned[0] == warned[1]
+    assert warned[0].startswith('health: the colours drift: r +5.0 of 255 (30 iterations); add lr_consistency_opt')
 
 
-def test_nothing_is_judged_while_the_discriminator_learns_alone(said):
+def test_nothing_is_evaluated_while_the_discriminator_learns_alone(warned):
     report = a_report('', begins=100)
     observe(report, {'acc_d_real': 1.0, 'acc_d_fake': 1.0}, 1, 129)
-    assert said == []
+    assert warned == []
     observe(report, {'acc_d_real': 1.0, 'acc_d_fake': 1.0}, 130, 130)
-    assert len(said) == 1
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize('stop', [1, 25, 30, 44, 60])
-def test_a_resumed_training_is_told_what_one_that_was_never_stopped_is_told(stop, said, tmp_path):
+def test_a_resumed_training_has_the_warnings_of_one_that_was_never_stopped(stop, warned, tmp_path):
     """Killed at any place: in a window, before and after a verdict, and in a time in which a network does not move."""
 
     def report_on_the_same_networks():
@@ -459,51 +459,51 @@ def test_a_resumed_training_is_told_what_one_that_was_never_stopped_is_told(stop
 
     def watch(report, first, last):
         for iteration in range(first, last + 1):
-            numbers = {'rho': 100.0 if iteration <= 50 else 1.0, 'r1': 1.0 * iteration, 'grad_net_g': 1.0}
-            report.observe(numbers | ({'gap': 0.1 * iteration} if iteration % 7 else {}), iteration)
+            metrics = {'rho': 100.0 if iteration <= 50 else 1.0, 'r1': 1.0 * iteration, 'grad_net_g': 1.0}
+            report.observe(metrics | ({'gap': 0.1 * iteration} if iteration % 7 else {}), iteration)
 
     whole = report_on_the_same_networks()
     watch(whole, 1, 100)
-    expected, said[:] = said[:], []
+    expected, warned[:] = warned[:], []
     stopped, resumed = report_on_the_same_networks(), report_on_the_same_networks()
     watch(stopped, 1, stop)
     torch.save(stopped.state_dict(), tmp_path / 'state')
     resumed.load_state_dict(torch.load(tmp_path / 'state', weights_only=True))
     watch(resumed, stop + 1, 100)
-    assert said == expected
+    assert warned == expected
     assert len(expected) == 2
     assert differences(resumed.state_dict(), whole.state_dict()) == []
 
 
-def test_a_state_without_a_report_is_watched_anew(said):
+def test_a_state_without_a_report_restarts_it(warned):
     report = a_report('')
     report.load_state_dict({})
     observe(report, {'rho': 100.0}, 1005, 1030)
-    assert said == []
+    assert warned == []
     observe(report, {'rho': 100.0}, 1031, 1040)
-    assert len(said) == 1
+    assert len(warned) == 1
 
 
-def test_a_network_is_not_frozen_while_it_is_not_its_turn(said):
+def test_a_network_that_is_not_to_be_updated_is_not_frozen(warned):
     report = a_report('')
     observe(report, {'l_g_pix': 1.0}, 1, 50)
-    assert said == []
+    assert warned == []
     observe(report, {'grad_net_d': 1.0}, 51, 100)
-    assert [s.split(';')[0] for s in said] == [
+    assert [s.split(';')[0] for s in warned] == [
         'health: the discriminator does not learn: its weights have not moved (30 iterations)'
     ]
 
 
-def test_the_steepness_is_compared_with_that_after_the_first_time(said):
+def test_the_steepness_is_compared_with_that_after_the_first_time(warned):
     report = a_report('', hold=30)
     for iteration in range(1, 101):  # R1 is probed in each 20th iteration
         probed = {'r1': {20: 0.001, 40: 0.1}.get(iteration, 9.0)} if iteration % 20 == 0 else {}
         report.observe(probed, iteration)
     assert report.metrics['first_r1'] == 0.1
-    assert said == []
+    assert warned == []
 
 
-def test_numbers_that_are_measured_seldom_are_in_the_log_of_all_steps():
+def test_metrics_that_are_measured_rarely_are_in_the_log_of_all_steps():
     report = a_report('_unet')
     assert report.observe({'lr_psnr': 30.0, 'sn_sigma_unet': 1.0, 'rho': 1.0}, 10) == {}
     assert report.observe({'rho': 2.0}, 11) == {'lr_psnr': 30.0, 'sn_sigma_unet': 1.0}
@@ -535,7 +535,7 @@ def test_the_report_is_on_unless_it_is_switched_off(value):
     assert build_model(model_opt(health_opt=False)).health is None
 
 
-def pictures(count, generator, side=32, scale=4):
+def images(count, generator, side=32, scale=4):
     """Random pictures with detail at all sizes, and their reductions."""
     gt = torch.full((count, 3, side, side), 0.5)
     for size, strength in ((4, 0.6), (8, 0.3), (16, 0.3), (32, 0.1)):
@@ -558,20 +558,20 @@ def train(count=60, sabotage=None, validate=(), size=32, **train_opt):
         sabotage(model)
     generator = torch.Generator().manual_seed(1)
     for iteration in range(1, count + 1):
-        model.feed_data(pictures(4, generator, size))
+        model.feed_data(images(4, generator, size))
         model.optimize_parameters(iteration)
         if iteration in validate:
-            validate_on_pictures(model, iteration, side=size + 8)
+            validate_on_images(model, iteration, side=size + 8)
     return model
 
 
-class Pictures(list):
+class Images(list):
     dataset = SimpleNamespace(opt={'name': 'held_out'})
 
 
-def validate_on_pictures(model, iteration, count=6, side=40, tb_logger=None):
+def validate_on_images(model, iteration, count=6, side=40, tb_logger=None):
     generator = torch.Generator().manual_seed(2)
-    loader = Pictures(pictures(1, generator, side) | {'lq_path': [f'{i}.png']} for i in range(count))
+    loader = Images(images(1, generator, side) | {'lq_path': [f'{i}.png']} for i in range(count))
     model.opt['val'] = {}
     model.validation(loader, iteration, tb_logger)
 
@@ -624,12 +624,12 @@ SABOTAGES = {
 
 
 @pytest.mark.parametrize('what', SABOTAGES)
-def test_sabotage_raises_exactly_its_verdict_and_a_healthy_training_none(what, said):
+def test_sabotage_raises_exactly_its_warning_and_a_healthy_training_none(what, warned):
     expected, sabotage, options = SABOTAGES[what]
     train(sabotage=sabotage, **options)
-    assert len(said) == bool(expected), said
-    for told in said:
-        assert told.startswith('health: ' + BY_NAME[expected].verdict.partition('{')[0])
+    assert len(warned) == bool(expected), warned
+    for text in warned:
+        assert text.startswith('health: ' + BY_NAME[expected].verdict.partition('{')[0])
 
 
 EVERY_STEP = {'freq': 1, 'probe_freq': 2, 'hold': 1}
@@ -654,14 +654,14 @@ def test_the_same_weights_come_out_with_and_without(case):
         model = train(5, validate=(2, 4), size=size, health_opt=health_opt, **options)
         nets = (model.net_g, model.net_g_ema, model.adversaries['net_d'].net_d)
         states.append([tensor.clone() for net in nets for tensor in net.state_dict().values()])
-        states[-1].append(torch.rand(3))  # the random numbers go on as they would have
+        states[-1].append(torch.rand(3))  # the random numbers continue as they would have
     watched = train(5, size=size, health_opt=EVERY_STEP, **options)
     assert 'd_moved' in watched.log_dict
     for with_report, without in zip(*states, strict=True):
         assert torch.equal(with_report, without)
 
 
-#: block ``train`` -> numbers that the log has to have beside those of the pictures and of G
+#: block ``train`` -> metrics that the log must have beside those of the images and of G
 KINDS = {
     'no adversary': ({'gan_opt': None, 'network_d': None}, ()),
     "BasicSR's loss": ({'gan_opt': {'type': 'GANLoss', 'gan_type': 'lsgan', 'loss_weight': 0.1}}, ('d_moved', 'rho')),
@@ -675,7 +675,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_every_kind_of_training_has_its_numbers(kind):
+def test_every_kind_of_training_has_its_metrics(kind):
     options, expected = KINDS[kind]
     model = train(3, validate=(2,), health_opt=EVERY_STEP, **options)
     for name in ('drift_r', 'lr_psnr', 'hf_ratio', 'g_moved', *expected):
@@ -683,7 +683,7 @@ def test_every_kind_of_training_has_its_numbers(kind):
     assert ('auc_held_out' in model.health.metrics) == (kind != 'no adversary')
 
 
-def test_an_ordinary_step_costs_no_flops_more():
+def test_an_ordinary_step_costs_no_more_flops():
     flops = []
     for health_opt in ({}, False):
         model = train(1, health_opt=health_opt)
@@ -693,19 +693,19 @@ def test_an_ordinary_step_costs_no_flops_more():
     assert flops[0] == flops[1] > 0
 
 
-def test_two_adversaries_have_each_its_numbers():
+def test_each_of_two_adversaries_has_its_metrics():
     opt = model_opt(health_opt=EVERY_STEP)
     block = {'network_d': SMALL_D, 'gan_opt': {'type': 'HingeGANLoss', 'loss_weight': 0.1}, 'optim_d': adam(1e-4)}
     opt['adversaries'] = {'one': block, 'other': block}
     model, logs = train_steps(opt, 3, gt_size=32)
-    validate_on_pictures(model, 3)
+    validate_on_images(model, 3)
     for suffix in ('_one', '_other'):
         assert {name + suffix for name in ('r1', 'sn_sigma', 'd_moved', 'rho', 'acc_pair')} <= set(logs[-1])
         assert f'auc_held_out{suffix}' in model.health.metrics
     assert 'd_moved' not in logs[-1]
 
 
-def test_a_step_whose_weights_are_not_finite_is_told_by_the_guard_and_not_by_an_error_of_the_report():
+def test_weights_that_are_not_finite_are_reported_by_the_guard_and_are_no_error_of_the_report():
     def break_it(model):
         next(model.adversaries['net_d'].net_d.parameters()).data.fill_(float('nan'))
 
@@ -714,19 +714,19 @@ def test_a_step_whose_weights_are_not_finite_is_told_by_the_guard_and_not_by_an_
     assert model.health.metrics == {}
 
 
-def test_a_validation_tells_the_log_and_tensorboard_what_d_says_of_unseen_pictures(caplog):
+def test_a_validation_logs_the_discriminators_scores_of_unseen_images(caplog):
     written = {}
     board = SimpleNamespace(add_scalar=lambda tag, value, iteration: written.update({tag: (value, iteration)}))
     model = train(2)
     logging.getLogger('basicsr').addHandler(caplog.handler)  # BasicSR's logger does not propagate
     with caplog.at_level(logging.INFO, 'basicsr'):
-        validate_on_pictures(model, 7, tb_logger=board)
+        validate_on_images(model, 7, tb_logger=board)
     assert re.search('Validation held_out: D puts [0-9]+% of these pictures above generated ones', caplog.text)
     assert set(written) == {f'metrics/held_out/{name}' for name in ('auc_train', 'auc_held_out', 'auc_error')}
     assert written['metrics/held_out/auc_held_out'] == (model.health.metrics['auc_held_out'], 7)
 
 
-def test_real_esrgan_shows_d_sharpened_unseen_pictures_if_it_trains_with_sharpened_ones():
+def test_real_esrgan_compares_sharpened_unseen_images_if_it_trains_with_sharpened_ones():
     network_d = {'type': 'UNetSNDiscriminator', 'num_feat': 4}
     opt = model_opt('RealESRGANZooModel', {'type': 'VanillaGANLoss', 'loss_weight': 0.1}, network_d)
     opt.update(high_order_degradation=False, gan_gt_usm=True)
@@ -734,14 +734,14 @@ def test_real_esrgan_shows_d_sharpened_unseen_pictures_if_it_trains_with_sharpen
     asked = []
     model.health.held_out.take = asked.append
     model.opt['val'] = {}
-    picture = pictures(1, torch.Generator().manual_seed(0), side=64)
+    picture = images(1, torch.Generator().manual_seed(0), side=64)
     sharpened = model.usm_sharpener(picture['gt'])
-    model.validation(Pictures([picture | {'lq_path': ['a.png']}]), 1, None)
+    model.validation(Images([picture | {'lq_path': ['a.png']}]), 1, None)
     torch.testing.assert_close(asked[0], sharpened)
     assert not torch.allclose(asked[0], picture['gt'], atol=1e-2)
 
 
-def test_a_run_writes_the_numbers_to_the_log_and_to_tensorboard(tmp_path):
+def test_a_run_writes_the_metrics_to_the_log_and_to_tensorboard(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     path = write_option_file(tmp_path, total_iter=4, logger__use_tb_logger=True, train__health_opt=EVERY_STEP)

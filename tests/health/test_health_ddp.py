@@ -9,7 +9,7 @@ import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it
 
 def train_on_one_rank(rank):
     from basicsr.models import build_model
-    from test_health import EVERY_STEP, SMALL_D, pictures, validate_on_pictures
+    from test_health import EVERY_STEP, SMALL_D, images, validate_on_images
 
     results = []
     for health_opt in (EVERY_STEP, False):
@@ -19,15 +19,15 @@ def train_on_one_rank(rank):
         model = build_model(opt)
         generator = torch.Generator().manual_seed(rank)
         for iteration in range(1, 4):
-            model.feed_data(pictures(2, generator))
+            model.feed_data(images(2, generator))
             model.optimize_parameters(iteration)
-            validate_on_pictures(model, iteration)  # on rank 0 only
+            validate_on_images(model, iteration)  # on rank 0 only
         weights = [p.detach().clone() for p in model.adversaries['net_d'].bare.parameters()]
         results.append((dict(model.log_dict), weights))
     return results
 
 
-def test_two_ranks_have_the_same_numbers_and_train_on_while_one_validates(tmp_path):
+def test_two_ranks_have_the_same_metrics_and_continue_while_one_validates(tmp_path):
     (first, without), (second, _) = results_of_ranks(train_on_one_rank, tmp_path)
     assert first[0] == second[0]
     assert {'d_moved', 'drift_r', 'r1'} <= set(first[0])

@@ -24,14 +24,14 @@ def pictures(size=8, scale=4, seed=0):
 
 @pytest.mark.parametrize('window', [1, 2, 4, 8])
 @pytest.mark.parametrize('scale', [1, 2, 4])
-def test_a_picture_that_reduces_to_lq_is_charged_0(scale, window):
+def test_an_image_that_reduces_to_lq_has_no_loss(scale, window):
     sr, lq = pictures(scale=scale)
     assert float(LRConsistencyLoss(window=window)(sr, lq)) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize('shift', [0.05, -0.2])
 @pytest.mark.parametrize('window', [1, 3, 8])
-def test_a_shift_of_all_colours_is_charged_its_size_and_of_one_channel_a_third(shift, window):
+def test_the_loss_of_a_shift_of_all_colours_is_its_size_and_of_one_channel_a_third(shift, window):
     sr, lq = pictures()
     loss = LRConsistencyLoss(window=window)
     assert float(loss(sr + shift, lq)) == pytest.approx(abs(shift))
@@ -39,7 +39,7 @@ def test_a_shift_of_all_colours_is_charged_its_size_and_of_one_channel_a_third(s
     assert float(loss(sr, lq)) == pytest.approx(abs(shift) / 3)
 
 
-def test_noise_and_detail_that_cancel_out_within_a_square_are_charged_only_by_a_smaller_one():
+def test_noise_and_detail_that_cancel_out_within_a_window_count_only_in_a_smaller_one():
     sr, lq = pictures()
     checkers = (torch.arange(8)[:, None] + torch.arange(8)) % 2 * 2.0 - 1
     assert float(LRConsistencyLoss(window=2)(sr, lq + 0.1 * checkers)) == pytest.approx(0, abs=1e-12)
@@ -59,7 +59,7 @@ def test_its_weight_is_a_factor_and_its_gradient_that_of_a_mean():
     assert torch.autograd.gradcheck(lambda x: LRConsistencyLoss(window=1)(x, lq[:1, :1, :2, :2]), noisy)
 
 
-def test_sides_that_are_no_multiple_of_the_window_and_no_square_are_compared_as_far_as_squares_fit():
+def test_images_that_are_no_multiple_of_the_window_are_compared_as_far_as_windows_fit():
     lq = torch.zeros(1, 3, 5, 9)
     sr = torch.zeros(1, 3, 10, 18)
     sr[..., 8:, :], sr[..., 16:] = 1, 1
@@ -70,9 +70,9 @@ def test_sides_that_are_no_multiple_of_the_window_and_no_square_are_compared_as_
 @pytest.mark.parametrize(
     ('sr', 'lq', 'expected'),
     [
-        ((20, 32), (8, 8), 'whole multiple of LQ, got 20x32 and 8x8'),
-        ((18, 18), (8, 8), 'whole multiple of LQ, got 18x18 and 8x8'),
-        ((4, 4), (8, 8), 'whole multiple of LQ, got 4x4 and 8x8'),
+        ((20, 32), (8, 8), 'integer multiple of LQ, got 20x32 and 8x8'),
+        ((18, 18), (8, 8), 'integer multiple of LQ, got 18x18 and 8x8'),
+        ((4, 4), (8, 8), 'integer multiple of LQ, got 4x4 and 8x8'),
         ((12, 32), (3, 8), r'LQ of 4 pixels \(window\) or more, got 3x8'),
     ],
 )
@@ -87,7 +87,7 @@ def test_wrong_arguments_are_named(options):
         LRConsistencyLoss(**options)
 
 
-def test_it_draws_a_shifted_generator_back_and_is_compared_with_lq():
+def test_it_corrects_a_colour_shift_and_compares_with_lq():
     drift = {}
     for weight in (0, 1):
         opt = model_opt(lr_opt={'type': 'LRConsistencyLoss', 'loss_weight': weight})
@@ -149,7 +149,7 @@ def test_the_pixel_loss_under_another_key_trains_bit_equally():
     assert differences(usual.net_g.state_dict(), other.net_g.state_dict()) == []
 
 
-def test_parts_that_are_none_are_left_out_and_a_block_that_is_empty_is_no_loss():
+def test_parts_that_are_none_and_empty_blocks_are_left_out():
     _, (log,) = train_steps(model_opt(two_opt={'type': 'TwoPartLoss'}, none_opt=None), 1, gt_size=32)
     assert 'l_g_two' in log
     assert not [key for key in log if 'none' in key]

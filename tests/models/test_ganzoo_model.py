@@ -297,7 +297,7 @@ MISTAKES = {
         lambda: replaced(gan(), {'type': 'HingeGANLoss', 'real_label_val': 0.9}, 'train', 'gan_opt'),
         'train.gan_opt: HingeGANLoss has no option real_label_val',
     ),
-    'weight as text': (lambda: replaced(gan(), '1e-1', 'train', 'gan_opt', 'loss_weight'), "got '1e-1'"),
+    'weight as text': (lambda: replaced(gan(), '1e-1', 'train', 'gan_opt', 'loss_weight'), "got the text '1e-1'"),
     'learning rate as text': (lambda: replaced(gan(), '1e-4', 'train', 'optim_g', 'lr'), '0.0001'),
     'unknown optimizer': (lambda: replaced(gan(), 'Adm', 'train', 'optim_d', 'type'), 'did you mean Adam'),
     'unknown optimizer argument': (lambda: replaced(gan(), 0.9, 'train', 'optim_d', 'beta'), 'did you mean betas'),

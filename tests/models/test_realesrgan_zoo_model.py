@@ -238,7 +238,7 @@ def test_the_feed_is_bit_equal_to_that_of_basicsr_realesrnetmodel(gt_usm, stock_
         assert torch.equal(ours['gt'], stock['gt'])
 
 
-def test_the_switches_are_those_of_the_published_files_if_they_are_left_out():
+def test_the_defaults_of_the_switches_are_those_of_the_published_files():
     published = train_degrading(degrading(gan_opt()), 3)
     opt = {key: value for key, value in degrading(gan_opt()).items() if key not in SWITCHES}
     assert train_degrading(opt, 3)[2] == published[2]
@@ -330,7 +330,7 @@ def test_three_paired_steps_equal_those_of_basicsr_realesrnetmodel(stock_on_cpu)
 
 
 @pytest.mark.parametrize('opt', [gan_opt(), net_opt()], ids=['gan', 'net'])
-def test_validation_takes_pairs_as_they_are_and_training_goes_on(opt, tmp_path):
+def test_validation_uses_pairs_as_they_are_and_training_continues(opt, tmp_path):
     write_pairs(tmp_path, gt_size=32)
     data = {'type': 'PairedImageDataset', 'name': 'pairs', 'phase': 'val', 'scale': 4, 'io_backend': {'type': 'disk'}}
     roots = {'dataroot_gt': str(tmp_path / 'gt'), 'dataroot_lq': str(tmp_path / 'lq')}
@@ -356,7 +356,7 @@ def test_a_validation_that_fails_leaves_the_model_in_training():
     assert model.is_train
 
 
-def test_for_testing_no_key_of_the_degradation_is_needed():
+def test_testing_needs_no_key_of_the_degradation():
     opt = model_opt('RealESRGANZooModel') | {'is_train': False}
     model = build_model(opt)
     batch = next(batches(1, gt_size=32))
@@ -386,7 +386,7 @@ MISTAKES = {
     ),
     'a preset without kernels': (
         gan_opt(gt_size=32, degradation='mild', datasets={'train': {'blur_sigma': [0.2, 1]}}),
-        'write degradation: mild there too',
+        'set degradation: mild there too',
     ),
 }
 

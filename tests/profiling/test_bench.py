@@ -15,6 +15,8 @@ from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.profiling import bench_data, bench_models, bench_step, subprocess
 from basicsr_ganzoo.profiling.meters import WARM_UP, BenchModel
 
+pytestmark = pytest.mark.slow
+
 RAGAN = {'type': 'RaGANLoss', 'detach_mean': True, 'loss_weight': 5e-3}
 VANILLA = {'type': 'VanillaGANLoss', 'loss_weight': 5e-3}
 PERCEPTUAL = {'type': 'PerceptualLoss', 'layer_weights': {'conv2_2': 1}}
@@ -244,7 +246,7 @@ def test_both_load_the_same_samples(write, tmp_path):
         assert all(torch.equal(one[key], other[key]) for key in one if isinstance(one[key], torch.Tensor))
 
 
-def test_the_table_of_data_says_what_was_loaded_and_which_crops_basicsr_makes(tmp_path, capsys):
+def test_the_table_of_data_shows_the_images_and_the_crops(tmp_path, capsys):
     code, output = bench(gt_option_file(tmp_path, crop_pad_size=80), capsys, '--data')
     text = ' '.join(output.out.split())
     assert code == 0, output.err
@@ -258,7 +260,7 @@ def test_the_table_of_data_says_what_was_loaded_and_which_crops_basicsr_makes(tm
     [
         (['--data', '--against', 'plain'], 'remove --against plain'),
         (['--data', '--force_yml', 'datasets:train:dataroot_gt=gone'], 'dataroot_gt: there is no folder gone'),
-        (['--data', '--force_yml', 'datasets:tran:gt_size=32'], 'datasets.tran: training knows train'),
+        (['--data', '--force_yml', 'datasets:tran:gt_size=32'], 'datasets.tran: training reads train'),
         (
             ['--data', '--force_yml', 'datasets:train:type=PairedImageDataset'],
             'datasets:train:type=PairedFolder',

@@ -122,6 +122,7 @@ def run_on_terminal(path, columns):
     return read.decode(), (path.parent / 'stdout.txt').read_text()
 
 
+@pytest.mark.slow
 def test_a_training_shows_two_lines_on_a_terminal_and_files_get_neither(tmp_path):
     terminal, stdout = run_on_terminal(write_option_file(tmp_path, total_iter=4), 80)
     plain = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', terminal)

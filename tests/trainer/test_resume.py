@@ -17,6 +17,8 @@ from _state import differences
 from basicsr_ganzoo.trainer import experiment_dir, loop
 from basicsr_ganzoo.trainer.signals import StopRequest
 
+pytestmark = pytest.mark.slow
+
 
 def iterations(output):
     return [int(number) for number in re.findall(r'iter: +(\d+),', output)]
@@ -26,18 +28,18 @@ KINDS = {'pairs': paired, 'degraded on the fly, with a pool': degrading}
 
 
 @pytest.fixture(scope='module', params=KINDS)
-def whole(request, tmp_path_factory):
+def uninterrupted(request, tmp_path_factory):
     """How to write the option file, and the results of an uninterrupted run."""
-    folder = tmp_path_factory.mktemp('whole')
+    folder = tmp_path_factory.mktemp('uninterrupted')
     code, output = train(KINDS[request.param](folder))
     assert code == 0, output
     return KINDS[request.param], results(folder, 10)
 
 
 @pytest.mark.parametrize('param_key', ['params_ema', 'auto'])
-def test_a_run_that_died_within_an_epoch_resumes_to_the_same_bits(param_key, whole, tmp_path):
+def test_a_run_that_died_within_an_epoch_resumes_to_the_same_bits(param_key, uninterrupted, tmp_path):
     """``param_key_*`` belongs to the pretrained files, not to checkpoints."""
-    write, expected = whole
+    write, expected = uninterrupted
     path = write(tmp_path)
     keys = ['--force_yml', *(f'path:param_key_{which}={param_key}' for which in 'gd')]
     assert train(path, *keys, die_after=7)[0] == 9
@@ -49,8 +51,8 @@ def test_a_run_that_died_within_an_epoch_resumes_to_the_same_bits(param_key, who
 
 
 @pytest.mark.parametrize('change', ['num_worker_per_gpu=0', 'prefetch_mode=cpu'])
-def test_how_images_are_loaded_changes_nothing(change, whole, tmp_path):
-    write, expected = whole
+def test_how_images_are_loaded_changes_nothing(change, uninterrupted, tmp_path):
+    write, expected = uninterrupted
     code, output = train(write(tmp_path), '--force_yml', f'datasets:train:{change}')
     assert code == 0, output
     assert differences(expected, results(tmp_path, 10)) == []
@@ -116,7 +118,7 @@ def test_a_run_without_a_seed_resumes_with_the_seed_it_drew(tmp_path):
     assert 'not exactly' not in output
 
 
-def test_a_run_in_the_background_goes_on_at_the_ctrl_c_that_its_shell_has_hidden_from_it(tmp_path):
+def test_a_run_in_the_background_of_a_shell_ignores_ctrl_c(tmp_path):
     """It stops at SIGTERM, and says so: 128 + 15, not 128 + 2."""
     path = paired(tmp_path, total_iter=100000, logger__save_checkpoint_freq=100000)
     process = start(path, in_background=True)
@@ -161,8 +163,8 @@ def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_pat
     """SIGKILL, every other time while a checkpoint is written: one is saved after each iteration."""
     last = 20 * KILLS  # enough that no run ends before it is killed
     changes = {'total_iter': last, 'logger__save_checkpoint_freq': 1, 'logger__keep_last': 3, 'val': None}
-    whole = paired(tmp_path / 'whole', **changes)
-    assert train(whole)[0] == 0
+    uninterrupted = paired(tmp_path / 'uninterrupted', **changes)
+    assert train(uninterrupted)[0] == 0
     path, moments, kills, saving = paired(tmp_path / 'killed', **changes), random.Random(0), 0, 0
     while True:
         process = start(path, *(['--auto_resume'] if kills else []))
@@ -180,7 +182,7 @@ def test_a_run_that_is_killed_at_random_moments_reaches_the_same_weights(tmp_pat
     assert kills == KILLS
     assert saving
     print(f'{kills} kills, {saving} of them while it saved')
-    expected, found = (results(folder.parent, 'latest', state=last) for folder in (whole, path))
+    expected, found = (results(folder.parent, 'latest', state=last) for folder in (uninterrupted, path))
     assert differences(expected, found) == []
     states = tmp_path / 'killed/experiments/gan_x4/training_states'
     assert sorted(int(state.stem) for state in states.iterdir()) == [last - 2, last - 1, last]
@@ -389,16 +391,16 @@ def test_a_model_of_basicsr_trains_and_resumes_at_the_start_of_an_epoch(tmp_path
 
 
 @pytest.mark.parametrize(
-    ('change', 'told'),
+    ('change', 'words'),
     [
         ('datasets:train:batch_size_per_gpu=3', 'batch_size was 2 and is 3'),
         ('manual_seed=7', 'seed was 0 and is 7'),
     ],
 )
-def test_what_makes_a_resume_inexact_is_named(change, told, trained, tmp_path):
+def test_what_makes_a_resume_inexact_is_named(change, words, trained, tmp_path):
     code, output = train(copied(trained, tmp_path), '--auto_resume', '--force_yml', change, 'train:total_iter=6')
     assert code == 0, output
-    assert told in output
+    assert words in output
     assert iterations(output) == [5, 6]
 
 
@@ -447,7 +449,7 @@ def test_a_validation_image_that_cannot_be_written_is_one_sentence(tmp_path):
     assert 'Traceback' not in output
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(trained, tmp_path):
+def test_a_folder_that_cannot_be_created_is_one_sentence(trained, tmp_path):
     path = Path(shutil.copy(trained, tmp_path))
     (tmp_path / 'experiments').write_text('a file')
     code, output = train(path)

@@ -20,6 +20,7 @@ def networks(folder, iteration, name='gan_x4'):
     return {n: torch.load(models / f'net_{n}_{iteration}.pth', weights_only=True) for n in 'gd'}
 
 
+@pytest.mark.slow
 def test_an_option_file_trains_and_resumes_in_the_current_directory(tmp_path):
     path = write_option_file(tmp_path)
     first = run_python(*TRAIN, path, cwd=tmp_path)
@@ -39,6 +40,7 @@ def iterations(run):
     return [int(number) for number in re.findall(r'iter: +(\d+),', run.stderr)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('dataset', 'ratio'),
     [
@@ -58,6 +60,7 @@ def test_training_ends_at_total_iter_though_the_loader_drops_half_a_batch(datase
     assert iterations(done) == list(range(1, 10))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_at_total_iter_even_if_its_epochs_have_become_longer(tmp_path):
     path = write_option_file(tmp_path, total_iter=12, logger__save_checkpoint_freq=4, val=None)
     assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
@@ -70,7 +73,7 @@ def test_a_resumed_run_ends_at_total_iter_even_if_its_epochs_have_become_longer(
     assert iterations(again) == list(range(5, 13))
 
 
-def test_too_few_pictures_for_all_processes_are_one_sentence(tmp_path):
+def test_too_few_images_for_all_processes_are_one_sentence(tmp_path):
     from basicsr_ganzoo.trainer.loaders import TrainingData
 
     write_pairs(tmp_path, count=2)
@@ -81,6 +84,7 @@ def test_too_few_pictures_for_all_processes_are_one_sentence(tmp_path):
         TrainingData({'datasets': {'train': block}, 'world_size': 2, 'rank': 0})
 
 
+@pytest.mark.slow
 def test_several_processes_train_on_cpus(tmp_path):
     path = write_option_file(tmp_path, network_d={'type': 'VGGDiscriminator', 'num_feat': 4, 'input_size': 32})
     with socket.socket() as free:
@@ -93,6 +97,7 @@ def test_several_processes_train_on_cpus(tmp_path):
     assert all(tensor.isfinite().all() for tensor in networks(tmp_path, 'latest')['g']['params'].values())
 
 
+@pytest.mark.slow
 def test_imports_make_own_networks_and_losses_known_by_name(tmp_path):
     own = tmp_path / 'own.py'
     own.write_text(
@@ -140,8 +145,8 @@ MISTAKES = {
     'code in YAML': (text('name: !!python/object/apply:os.system ["touch owned"]'), 'is not YAML'),
     'a key comes twice': (text('val:\n  a: 1\nname: x\nval:\n  b: 2\n'), 'the key val comes twice, in lines 1 and 4'),
     'empty file': (text(''), 'holds no keys'),
-    'a key is missing': (changed(network_g=None), 'network_g.type: this key is missing'),
-    'no training data': (changed(datasets__train=None), 'datasets.train.type: this key is missing'),
+    'a key is missing': (changed(network_g=None), 'network_g: this key is missing'),
+    'no training data': (changed(datasets__train=None), 'datasets.train: this key is missing'),
     'no number of iterations': (changed(train__total_iter=None), 'train.total_iter: this key is missing'),
     'no validation frequency': (changed(val__val_freq=None), 'val.val_freq: this key is missing'),
     'path without keys': (changed(path=None), 'path: this key is missing'),
@@ -182,7 +187,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(mistake, tmp_path, monkeypatc
 
 
 FORCED = {
-    'no value': ('train:total_iter', "wants KEY:KEY=VALUE, such as train:total_iter=5000, got 'train:total_iter'"),
+    'no value': ('train:total_iter', "needs KEY:KEY=VALUE, such as train:total_iter=5000, got 'train:total_iter'"),
     'no key': ('=6', "got '=6'"),
     'an empty key': ('train::x=6', "got 'train::x=6'"),
     'through text': ('name:x=6', "but name is 'gan_x4', which holds no keys, in 'name:x=6'"),
@@ -242,7 +247,8 @@ def test_a_damaged_state_is_named(tmp_path, monkeypatch, capsys):
     assert f'each state in {states} is damaged; restart with --fresh, which renames this run' in output.err
 
 
-def test_a_run_that_was_killed_while_it_saved_resumes_from_the_state_before(tmp_path):
+@pytest.mark.slow
+def test_a_run_that_was_killed_while_saving_resumes_from_the_previous_state(tmp_path):
     path = write_option_file(tmp_path, val=None)
     assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
     newest = tmp_path / 'experiments/gan_x4/training_states/4.state'
@@ -272,6 +278,7 @@ def test_there_are_option_files():
     assert OPTION_FILES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', OPTION_FILES, ids=lambda path: path.stem)
 def test_every_shipped_option_file_takes_two_steps(path, tmp_path, monkeypatch, narrow_vgg19):
     monkeypatch.chdir(tmp_path)
@@ -287,6 +294,7 @@ MULTI_STEP = {'type': 'MultiStepLR', 'milestones': [2], 'gamma': 0.5}
 COSINE = {'type': 'CosineAnnealingRestartLR', 'periods': [4], 'restart_weights': [1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('before', 'after', 'expected'),
     [
@@ -295,7 +303,7 @@ COSINE = {'type': 'CosineAnnealingRestartLR', 'periods': [4], 'restart_weights':
         (COSINE, COSINE | {'periods': [100000]}, '1.000e-05'),
     ],
 )
-def test_learning_rates_and_schedule_of_the_option_file_count_after_a_resume(before, after, expected, tmp_path):
+def test_a_resumed_run_uses_the_learning_rates_and_schedule_of_the_option_file(before, after, expected, tmp_path):
     path = write_option_file(tmp_path, total_iter=4, train__scheduler=before, val=None)
     assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
     lower = {'train__optim_g__lr': 1e-5, 'train__optim_d__lr': 1e-6}

@@ -11,6 +11,8 @@ import yaml
 from _runs import free_port, output_of, paired, results, start, start_ranks, train, train_ranks, wait_for
 from _state import differences
 
+pytestmark = pytest.mark.slow
+
 SGD = {'type': 'SGD', 'lr': 0.05}  # Adam would hide a gradient that is wrong by a factor
 #: without batch norm, whose statistics are those of one process's half
 NO_NORM = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 2, 'norm': 'none'}
@@ -35,7 +37,7 @@ def option_file(folder, batch=1, **changes):
 
 @pytest.fixture(scope='module')
 def two(tmp_path_factory):
-    """The option file and the results of two processes that nothing has stopped."""
+    """The option file and the results of two uninterrupted processes."""
     path = option_file(tmp_path_factory.mktemp('two'))
     codes, output = train_ranks(path)
     assert codes == [0, 0], output
@@ -52,14 +54,14 @@ def test_two_processes_train_like_one_with_the_whole_batch(two, tmp_path):
             torch.testing.assert_close(found[name]['params'][key], value, rtol=1e-4, atol=1e-6)
 
 
-def test_they_take_total_iter_steps_and_say_what_a_step_is(two):
+def test_they_take_total_iter_steps_and_report_the_size_of_a_step(two):
     output = output_of(two[0])
     assert 'Images in a step: 2' in output
     assert 'iter:       6' in output
     assert 'iter:       7' not in output
 
 
-def test_what_both_find_is_said_by_the_first(two):
+def test_a_warning_of_both_is_printed_by_the_first(two):
     assert output_of(two[0]).count('warning: path.pretrain_network_g: a GAN from random weights') == 1
     assert 'warning: ' not in (two[0].parent / 'output1.txt').read_text()
 
@@ -78,7 +80,7 @@ DAMAGES = {'missing': lambda file: file.unlink(), 'half': lambda file: file.writ
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
-def test_a_checkpoint_without_the_part_of_one_process_is_passed_over_by_all(damage, tmp_path):
+def test_a_checkpoint_without_the_part_of_one_process_is_skipped_by_all(damage, tmp_path):
     path = option_file(tmp_path, total_iter=4, logger__save_checkpoint_freq=2)
     assert train_ranks(path)[0] == [0, 0]
     states = tmp_path / 'experiments/gan_x4/training_states'
@@ -95,7 +97,7 @@ def test_a_checkpoint_without_the_part_of_one_process_is_passed_over_by_all(dama
     assert 'iter: 2.' in output
 
 
-def test_with_another_number_of_processes_their_parts_do_not_matter(two, tmp_path):
+def test_with_another_number_of_processes_their_parts_are_not_needed(two, tmp_path):
     path = Path(shutil.copytree(two[0].parent, tmp_path / 'copy')) / two[0].name
     (path.parent / 'experiments/gan_x4/training_states/6.rank1').unlink()
     code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=7')
@@ -104,7 +106,7 @@ def test_with_another_number_of_processes_their_parts_do_not_matter(two, tmp_pat
     assert 'not exactly as without a stop: processes was 2 and is 1' in output
 
 
-def test_another_number_of_processes_goes_on_and_is_said_to_be_inexact(tmp_path):
+def test_another_number_of_processes_resumes_with_a_warning(tmp_path):
     path = option_file(tmp_path, total_iter=4)
     assert train_ranks(path)[0] == [0, 0]
     code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=6')
@@ -197,13 +199,13 @@ def test_slurm_starts_two_processes_that_train_together(two, tmp_path):
 @pytest.mark.parametrize(
     ('launcher', 'environment', 'expected'),
     [
-        ('pytorch', {}, '--launcher pytorch belongs to torchrun: torchrun --nproc_per_node 2'),
-        ('slurm', {}, '--launcher slurm belongs to srun'),
+        ('pytorch', {}, '--launcher pytorch requires torchrun: torchrun --nproc_per_node 2'),
+        ('slurm', {}, '--launcher slurm requires srun'),
         ('slurm', {'SLURM_PROCID': '0', 'SLURM_NTASKS': '2', 'SLURM_NODELIST': 'n5'}, 'which hosts n5 are; use torchr'),
     ],
 )
 @pytest.mark.usefixtures('scontrol')
-def test_a_launcher_that_has_started_nothing_is_one_sentence(launcher, environment, expected, tmp_path):
+def test_a_missing_launcher_is_one_sentence(launcher, environment, expected, tmp_path):
     path = option_file(tmp_path)
     process = start(path, '--launcher', launcher, env=environment)
     process.join(60)
@@ -213,6 +215,6 @@ def test_a_launcher_that_has_started_nothing_is_one_sentence(launcher, environme
 
 
 @pytest.mark.parametrize('flag', ['--local_rank', '--local-rank'])
-def test_the_flag_of_old_launchers_is_taken_in_both_spellings(flag, tmp_path):
+def test_the_flag_of_old_launchers_is_accepted_in_both_spellings(flag, tmp_path):
     code, output = train(option_file(tmp_path, total_iter=1, val=None), f'{flag}=0')
     assert code == 0, output

@@ -46,7 +46,7 @@ def saved_at(folder):
         ({'metric': 'niqe'}, [5.0, 6.0, 4.0], [1, 1, 3]),
     ],
 )
-def test_the_best_is_kept_and_told(keep_best, values, expected, tmp_path, caplog):
+def test_the_best_is_kept_and_logged(keep_best, values, expected, tmp_path, caplog):
     model = build(tmp_path, keep_best)
     logging.getLogger('basicsr').addHandler(caplog.handler)
     with caplog.at_level(logging.INFO, 'basicsr'):
@@ -81,7 +81,7 @@ def test_the_file_is_a_checkpoint_like_the_others(tmp_path):
     model.load_network(model.net_g, str(tmp_path / 'net_g_best.pth'), True, 'params')
 
 
-def test_a_resumed_run_goes_on_from_the_file_and_another_run_does_not(tmp_path):
+def test_a_resumed_run_continues_from_the_file_and_another_run_does_not(tmp_path):
     validate(build(tmp_path, {'metric': 'psnr'}), 5, psnr=25.0)
     resumed = build(tmp_path, {'metric': 'psnr'}, resume_state='4.state')
     assert resumed.best == {'metric': 'psnr', 'better': 'higher', 'data_set': 'first', 'value': 25.0, 'iter': 5}
@@ -92,7 +92,7 @@ def test_a_resumed_run_goes_on_from_the_file_and_another_run_does_not(tmp_path):
     assert saved_at(tmp_path) == 1
 
 
-def test_a_damaged_file_is_told_and_replaced(tmp_path):
+def test_a_damaged_file_is_reported_and_replaced(tmp_path):
     (tmp_path / 'net_g_best.pth').write_bytes(b'PK half of it')
     model = build(tmp_path, {'metric': 'psnr'}, resume_state='4.state')
     assert model.best == {}
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_told_and_replaced(tmp_path):
     assert saved_at(tmp_path) == 5
 
 
-def test_the_file_is_whole_or_what_it_was(tmp_path, monkeypatch):
+def test_the_file_is_complete_or_what_it_was(tmp_path, monkeypatch):
     model = build(tmp_path, {'metric': 'psnr'})
     validate(model, 1, psnr=20.0)
 

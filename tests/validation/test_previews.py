@@ -66,7 +66,7 @@ def test_a_strip_shows_lq_the_start_now_and_gt(tmp_path):
         assert np.array_equal(board.images['preview/held_out/000_0', iteration], cv2.imread(str(file))[..., ::-1])
 
 
-def test_so_many_pictures_of_each_data_set_also_without_gt_or_average(tmp_path):
+def test_each_data_set_has_the_requested_number_of_strips_also_without_gt_or_average(tmp_path):
     model = build(tmp_path, preview=2, **model_opt(ema_decay=0) | {'path': {'visualization': str(tmp_path)}})
     model.opt['val'] = {'preview': 2}
     model.init_validation()
@@ -77,7 +77,7 @@ def test_so_many_pictures_of_each_data_set_also_without_gt_or_average(tmp_path):
     assert len(parts(tmp_path / 'preview/own/001_1_1.png', 41 * SCALE, 30 * SCALE)) == 3
 
 
-def test_a_large_picture_is_cut_to_its_middle(tmp_path):
+def test_a_large_image_is_cropped_to_its_middle(tmp_path):
     model = build(tmp_path)
     (data,) = pictures(1, height=40, width=SIDE // SCALE + 20)
     model.validation(Loader([data]), 1, None)
@@ -99,7 +99,7 @@ def test_a_resumed_run_has_the_start_of_the_first_part_and_another_run_has_its_o
         assert np.array_equal(shown, start) == same
 
 
-def test_previews_change_nothing_of_the_training(tmp_path):
+def test_previews_do_not_change_the_training(tmp_path):
     states = []
     for preview in (0, 2):
         model = build(tmp_path, preview)
@@ -112,7 +112,7 @@ def test_previews_change_nothing_of_the_training(tmp_path):
 
 
 @pytest.mark.parametrize('preview', [-1, 'all', 1.5])
-def test_a_number_that_is_none_is_one_sentence(preview, tmp_path):
+def test_a_value_that_is_no_whole_number_is_one_sentence(preview, tmp_path):
     with pytest.raises(OptionError, match=r'val\.preview needs the number of pictures to be a whole number from 0'):
         build(tmp_path, preview)
 

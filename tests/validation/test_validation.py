@@ -51,14 +51,14 @@ def psnr_and_pictures(model, folder):
 
 @pytest.mark.parametrize('model_type', MODELS)
 @pytest.mark.parametrize('tile', [9, 32])
-def test_tiles_give_the_pictures_and_the_metric_of_the_whole(model_type, tile, tmp_path):
+def test_tiles_give_the_images_and_the_metric_of_the_whole(model_type, tile, tmp_path):
     whole, expected = psnr_and_pictures(build(model_type, {'metrics': PSNR}), tmp_path / 'whole')
     tiled, found = psnr_and_pictures(build(model_type, {'metrics': PSNR, 'tile': tile}), tmp_path / 'tiled')
     assert tiled == pytest.approx(whole, abs=1e-3)
     assert all(np.abs(a - b).max() <= 1 for a, b in zip(found, expected, strict=True))
 
 
-def test_a_tile_is_all_that_the_network_sees_at_once():
+def test_the_network_sees_one_tile_at_a_time():
     seen = []
     model = build(val={'tile': 16})
     model.net_g_ema.register_forward_pre_hook(lambda net, args: seen.append(args[0].shape[-2:]))
@@ -76,7 +76,7 @@ def test_tiles_of_an_odd_side_suit_a_network_that_unshuffles_pixels(tile):
         torch.testing.assert_close(in_tiles(net, image, tile), net(image), rtol=1e-4, atol=1e-5)
 
 
-def test_niqe_of_flat_pictures_has_no_value_and_ends_nothing(caplog):
+def test_niqe_of_flat_images_is_nan_and_the_validation_continues(caplog):
     logging.getLogger('basicsr').addHandler(caplog.handler)
     model = build(val={'metrics': PSNR | NIQE})
     for parameter in model.net_g_ema.parameters():
@@ -102,7 +102,7 @@ def test_on_a_gpu_tiles_take_less_memory_and_gt_stays_on_the_cpu():
     assert peaks[1] < 0.5 * peaks[0]
 
 
-def test_gt_does_not_go_through_the_device():
+def test_gt_stays_on_the_cpu():
     model, fed = build(val={'metrics': PSNR}), []
     feed = model.feed_data
     model.feed_data = lambda data: (fed.append(set(data)), feed(data))
@@ -111,7 +111,7 @@ def test_gt_does_not_go_through_the_device():
     assert model.metric_results['psnr'] > 0
 
 
-def test_of_a_data_set_without_gt_what_needs_none_is_measured(caplog):
+def test_without_gt_only_metrics_that_do_not_need_it_are_computed(caplog):
     model = build(val={'metrics': PSNR | NIQE})
     model.feed_data(next(pictures()))  # the gt of a training step is not that of a validation picture
     logging.getLogger('basicsr').addHandler(caplog.handler)
@@ -124,7 +124,7 @@ def test_of_a_data_set_without_gt_what_needs_none_is_measured(caplog):
     assert model.best_metric_results['own']['niqe']['iter'] == 1
 
 
-def test_nothing_of_a_training_step_is_held_during_a_validation():
+def test_the_images_of_a_training_step_are_freed_before_a_validation():
     model = build(val={})
     model.feed_data(next(pictures()))
     model.optimize_parameters(1)
@@ -134,7 +134,7 @@ def test_nothing_of_a_training_step_is_held_during_a_validation():
     model.optimize_parameters(2)
 
 
-def test_modes_of_the_networks_are_put_back():
+def test_the_modes_of_the_networks_are_restored():
     for ema_decay in (0, 0.9):
         model = build_model(model_opt(ema_decay=ema_decay) | {'val': {}})
         model.validation(Loader(pictures()), 1, None)
@@ -148,7 +148,7 @@ def test_modes_of_the_networks_are_put_back():
 
 
 @pytest.mark.parametrize('tile', [-1, 'big', 2.5, True])
-def test_a_tile_that_is_no_number_is_one_sentence(tile):
+def test_a_wrong_tile_is_one_sentence(tile):
     with pytest.raises(OptionError, match=r'val\.tile needs the side of a tile.* to be a whole number from 0'):
         build(val={'tile': tile}).validation(Loader(pictures()), 1, None)
 
