@@ -2,11 +2,13 @@
 
 import argparse
 import importlib
+import pkgutil
 import sys
 
 from basicsr_ganzoo.errors import report_mistakes
 
-VERBS = ('demo', 'list', 'show', 'options', 'check', 'train', 'test', 'bench', 'upscale', 'export', 'run')
+#: the modules of this folder
+VERBS = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith('_')]
 
 
 def main(argv=None):

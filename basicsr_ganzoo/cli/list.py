@@ -2,11 +2,11 @@
 
 import json
 
-KIND_NAMES = ('archs', 'losses', 'regularizers', 'views', 'gan_weights', 'models', 'data', 'metrics')
+from basicsr_ganzoo.registry import KINDS
 
 
 def add_arguments(parser):
-    parser.add_argument('kind', nargs='?', choices=KIND_NAMES, help='list only this kind')
+    parser.add_argument('kind', nargs='?', choices=list(KINDS), help='list only this kind')
     parser.add_argument('--json', action='store_true', help='print JSON instead of tables')
 
 
@@ -15,7 +15,7 @@ def run(args):
     from basicsr_ganzoo.cli._catalogue import describe
 
     registry.import_submodules()
-    kinds = [args.kind] if args.kind else KIND_NAMES
+    kinds = [args.kind] if args.kind else KINDS
     found = {kind: [describe(kind, *item) for item in registry.entries(kind).items()] for kind in kinds}
     if args.json:
         print(json.dumps([info for infos in found.values() for info in infos], indent=2))
