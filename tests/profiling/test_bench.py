@@ -160,7 +160,7 @@ def test_the_report_names_the_options_for_speed(tmp_path, capsys):
     flags = ('--against', 'plain', '--amp', 'off', '--channels_last', '--force_yml', 'train:accumulate=2')
     code, output = bench(path, capsys, *flags)
     assert code == 0, output.err
-    assert '2 steps; accumulate: 2, channels_last: true.' in ' '.join(output.out.split())
+    assert '2 steps; channels_last: true, accumulate: 2.' in ' '.join(output.out.split())
 
 
 def test_a_compiled_model_is_compiled_before_its_steps_are_timed(tmp_path, monkeypatch):
