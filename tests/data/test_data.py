@@ -715,7 +715,10 @@ def test_a_model_trains_and_validates_on_a_nested_folder_with_odd_names(tmp_path
 
 TRAIN_MISTAKES = {
     'auto with another dataset': ({'type': 'PairedImageDataset', 'dataset_enlarge_ratio': 'auto'}, 'needs a number as'),
-    'a misspelt option': ({'use_hflips': True}, 'datasets.train: PairedFolderDataset has no option use_hflips'),
+    'a misspelt option': (
+        {'use_hflips': True},
+        'datasets.train.use_hflips: nobody reads this key (did you mean use_hflip?)',
+    ),
     'too large a crop': ({'gt_size': 96}, '1 of 1 pictures are smaller than gt_size 96: '),
 }
 

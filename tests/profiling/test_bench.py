@@ -157,9 +157,10 @@ def test_the_second_step_is_measured_as_any_later_one(tmp_path):
 
 def test_the_report_names_the_options_for_speed(tmp_path, capsys):
     path = option_file(tmp_path, train__gan_opt=VANILLA, train__amp='bf16')
-    code, output = bench(path, capsys, '--against', 'plain', '--force_yml', 'train:amp=off', 'train:accumulate=2')
+    flags = ('--against', 'plain', '--amp', 'off', '--channels_last', '--force_yml', 'train:accumulate=2')
+    code, output = bench(path, capsys, *flags)
     assert code == 0, output.err
-    assert '2 steps; accumulate: 2.' in ' '.join(output.out.split())
+    assert '2 steps; channels_last: true, accumulate: 2.' in ' '.join(output.out.split())
 
 
 def test_a_compiled_model_is_compiled_before_its_steps_are_timed(tmp_path, monkeypatch):

@@ -478,4 +478,4 @@ def test_experiments_root_holds_what_is_written_and_resumed(trained, tmp_path):
 def test_keep_last_must_be_a_whole_number(trained, tmp_path):
     code, output = train(copied(trained, tmp_path), '--fresh', '--force_yml', 'logger:keep_last=0')
     assert code == 1
-    assert 'logger.keep_last: this needs to be a whole number above 0, got 0' in output
+    assert 'logger.keep_last: this needs to be a whole number from 1, got 0' in output
