@@ -103,8 +103,8 @@ def _crop(plan, degradation):
         yield error('datasets.train.crop_pad_size', f'{buffer} pixels hold no crop of gt_size {wanted}; give as many')
     elif buffer < degradation.min_size or buffer % scale:
         least = -(-degradation.min_size // scale) * scale
-        told = f'a multiple of the scale {scale} from {least}, because this much is degraded, got {buffer}'
-        yield error('datasets.train.crop_pad_size', f'this needs to be {told}')
+        message = f'a multiple of the scale {scale} from {least}, because this much is degraded, got {buffer}'
+        yield error('datasets.train.crop_pad_size', f'this needs to be {message}')
 
 
 def _pool(plan):
@@ -138,5 +138,5 @@ def _pretrained(plan):
 def _perceptual(plan):
     for key, block in perceptual_losses(plan).items():
         if block.get('vgg_type', 'vgg19') == 'vgg19' and not vgg.is_here():
-            told = f'{vgg.FILE} ({vgg.SIZE}) will be fetched from {vgg.URL}; offline, put it at {vgg.PLACE}'
-            yield warning(key, told)
+            message = f'{vgg.FILE} ({vgg.SIZE}) will be fetched from {vgg.URL}; offline, put it at {vgg.PLACE}'
+            yield warning(key, message)

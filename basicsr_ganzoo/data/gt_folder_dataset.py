@@ -73,7 +73,7 @@ class GTFolderDataset(FolderDataset):
         small = sum(min(size) < self.gt_size for (size,) in sizes)
         if small:
             logging.getLogger('basicsr').warning(
-                f'{small} of {len(sizes)} pictures are smaller than gt_size {self.gt_size} and get mirrored edges'
+                f'{small} of {len(sizes)} images are smaller than gt_size {self.gt_size} and get mirrored edges'
             )
 
 

@@ -21,7 +21,7 @@ class DegradingModel(GANZooModel):
     """A GANZooModel that makes lq from gt while it trains, unless ``high_order_degradation`` is false.
 
     A subclass has the names and defaults of its switches in ``switches``, and ``_source_and_target`` returns what is
-    degraded to lq and what is used as gt. Validation and testing use the pairs of the data set as they are.
+    degraded to lq and what is used as gt. Validation and testing use the pairs of the dataset as they are.
     """
 
     switches = {}
@@ -46,7 +46,7 @@ class DegradingModel(GANZooModel):
 
     @torch.no_grad()
     def feed_data(self, data):
-        """Take a batch of the data set: gt with kernels, or, in paired mode and outside training, lq with gt."""
+        """Take a batch of the dataset: gt with kernels, or, in paired mode and outside training, lq with gt."""
         if not self.is_train:
             super().feed_data(data)
         elif self.high_order_degradation:
@@ -78,7 +78,7 @@ class DegradingModel(GANZooModel):
             self.pool.load_state_dict(state['pool'], strict=False)
 
     def nondist_validation(self, *args):
-        """Validate on the pairs of the data set."""
+        """Validate on the pairs of the dataset."""
         self.is_train = False
         try:
             super().nondist_validation(*args)

@@ -23,7 +23,7 @@ class BestCheckpoint:
         path: of the file.
         metric: its key in ``val.metrics``.
         better: ``higher`` or ``lower``.
-        data_set: the name of the data set that counts; None for any.
+        data_set: the name of the dataset that counts; None for any.
         found: what the file of an earlier part of the run says, if there is one.
     """
 
@@ -61,7 +61,7 @@ class BestCheckpoint:
 
         Args:
             networks: the generator and its average, by their keys in the file.
-            data_set: the name of the validated data set.
+            data_set: the name of the validated dataset.
             results: its metrics by name.
             iteration: of the training.
 

@@ -251,7 +251,7 @@ def test_the_table_of_data_shows_the_images_and_the_crops(tmp_path, capsys):
     code, output = bench(gt_option_file(tmp_path, crop_pad_size=80), capsys, '--data')
     text = ' '.join(output.out.split())
     assert code == 0, output.err
-    for words in ('a crop of 80 pixels from 4 pictures; 2 turns', 'CPU time', '(quartiles)'):
+    for words in ('a crop of 80 pixels from 4 images; 2 turns', 'CPU time', '(quartiles)'):
         assert words in text
     assert 'always crops 400 pixels' in text
 
