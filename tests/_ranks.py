@@ -9,7 +9,7 @@ RANKS = 2
 
 def results_of_ranks(function, folder):
     """What ``function(rank)``, a function of a module, returns in each of :data:`RANKS` processes, in their order."""
-    multiprocessing.spawn(_run, args=(function, str(folder)), nprocs=RANKS)
+    multiprocessing.start_processes(_run, args=(function, str(folder)), nprocs=RANKS, start_method='fork')
     return [torch.load(folder / f'{rank}.pt') for rank in range(RANKS)]
 
 

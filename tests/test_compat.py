@@ -38,6 +38,7 @@ def test_finder_supplies_the_dropped_module_and_nothing_else():
     assert module.rgb_to_grayscale is functional.rgb_to_grayscale
 
 
+@pytest.mark.slow
 def test_import_of_basicsr_works_where_torchvision_dropped_the_module(fresh_python):
     code = f"""
 import importlib.machinery, sys, torchvision.transforms
@@ -62,6 +63,7 @@ print('same function', degradations.rgb_to_grayscale is functional.rgb_to_graysc
     assert done.stdout.splitlines() == ['really missing', 'finders 1', 'same function True'], done.stderr
 
 
+@pytest.mark.slow
 def test_finder_is_not_asked_where_torchvision_has_the_module(fresh_python, tmp_path):
     (tmp_path / 'functional_tensor.py').write_text('def rgb_to_grayscale(image): return "of torchvision"\n')
     code = f"""
@@ -184,12 +186,14 @@ def test_missing_part_of_basicsr_is_not_taken_for_a_package_to_install(basicsr_r
     assert 'pip install basicsr.version' not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_import_of_the_package_without_basicsr_says_how_to_install_it(fresh_python):
     done = fresh_python("import sys; sys.modules['basicsr'] = None; import basicsr_ganzoo")
     assert done.returncode == 1
     assert 'DependencyError: BasicSR is not installed' in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_import_of_the_package_with_a_mismatched_torchvision_says_how_to_mend_it(fresh_python, tmp_path):
     package = tmp_path / 'torchvision'
     package.mkdir()
@@ -225,6 +229,7 @@ def test_a_library_that_opencv_lacks_is_named_with_the_commands_that_mend_it(lib
         assert part in str(caught.value)
 
 
+@pytest.mark.slow
 def test_import_of_the_package_without_libgl_says_how_to_mend_it(fresh_python, opencv_without):
     done = fresh_python('import basicsr_ganzoo', opencv_without('libGL.so.1'))
     assert done.returncode == 1
@@ -232,6 +237,7 @@ def test_import_of_the_package_without_libgl_says_how_to_mend_it(fresh_python, o
     assert 'DependencyError: OpenCV (cv2) cannot be imported, because this machine lacks libGL.so.1;' in last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'command',
     [
@@ -297,6 +303,7 @@ def test_worker_process_of_the_command_registers_like_any_other_process(argv, mo
     assert not compat.started_as_command()
 
 
+@pytest.mark.slow
 def test_started_as_command_the_package_imports_neither_torch_nor_basicsr(fresh_python):
     code = """
 import sys

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from _training import OPTIONS, run_python, write_option_file
+from _runs import train
+from _training import OPTIONS, write_option_file
 from basicsr.archs.rrdbnet_arch import RRDBNet
 from torchvision.models import vgg
 
@@ -44,6 +45,7 @@ def test_the_option_file_in_the_docs_is_the_shipped_one():
     assert (OPTIONS / 'train/gan_x4.yml').read_text() in blocks('yaml')
 
 
+@pytest.mark.slow
 def test_own_discriminator_and_loss_train_as_documented(tmp_path):
     (code,) = blocks('python')
     (block,) = (yaml.safe_load(text) for text in blocks('yaml') if 'imports: [own_zoo.py]' in text)
@@ -54,12 +56,13 @@ def test_own_discriminator_and_loss_train_as_documented(tmp_path):
         'train__gan_opt': block['train']['gan_opt'],
     }
     path = write_option_file(tmp_path, total_iter=2, **changes)
-    done = run_python('-m', 'basicsr_ganzoo.train', '-opt', path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, output = train(path)
+    assert code == 0, output
     saved = torch.load(tmp_path / 'experiments/gan_x4/models/net_d_2.pth', weights_only=True)
     assert set(saved['params']) == {'0.weight', '0.bias', '2.weight', '2.bias'}
 
 
+@pytest.mark.slow
 def test_the_exchanged_blocks_train(tmp_path, monkeypatch):
     (block,) = (yaml.safe_load(text) for text in blocks('yaml') if 'HingeGANLoss' in text)
     gan_opt = block['train']['gan_opt']
@@ -70,6 +73,7 @@ def test_the_exchanged_blocks_train(tmp_path, monkeypatch):
     assert not stopped.value.code
 
 
+@pytest.mark.slow
 def test_the_table_of_discriminators_says_what_ganzoo_list_says(capsys):
     with pytest.raises(SystemExit):
         main(['list', 'archs', '--json'])
@@ -108,6 +112,7 @@ def step_flops(generator):
     return counter.total
 
 
+@pytest.mark.slow
 def test_the_costs_of_the_discriminators_are_those_that_are_counted():
     with torch.device('meta'):
         rest = step_flops(RRDBNet(3, 3, num_feat=64, num_block=23))
@@ -120,6 +125,7 @@ def test_the_costs_of_the_discriminators_are_those_that_are_counted():
         assert step == f'{(rest + games[name]) / (rest + unet):.2f}'
 
 
+@pytest.mark.slow
 def test_the_prices_of_the_regularizers_are_those_that_are_counted():
     unet = entries('archs')['UNetSNDiscriminator']
     plain = adversary_cost(unet, SIZE)
@@ -131,6 +137,7 @@ def test_the_prices_of_the_regularizers_are_those_that_are_counted():
         assert price == f'{charged / plain:.2f}', name
 
 
+@pytest.mark.slow
 def test_several_discriminators_train_as_documented(tmp_path, monkeypatch):
     (block,) = (yaml.safe_load(text) for text in blocks('yaml') if text.startswith('adversaries:'))
     for adversary in block['adversaries'].values():
@@ -145,6 +152,7 @@ def test_several_discriminators_train_as_documented(tmp_path, monkeypatch):
     assert {'net_d_unet_4.pth', 'net_d_texture_4.pth'} <= saved
 
 
+@pytest.mark.slow
 def test_a_run_validates_as_documented(tmp_path, monkeypatch):
     (block,) = (yaml.safe_load(text)['val'] for text in blocks('yaml') if text.startswith('val:'))
     assert block['metrics'].pop('lpips')['type'] in entries('metrics')  # pyiqa need not be here

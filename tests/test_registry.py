@@ -95,16 +95,19 @@ def ours_and_theirs(registries):
 # ------------------------------------------------------------------ in a fresh process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', PUBLIC)
 def test_no_public_name_disappears(fresh, kind):
     assert PUBLIC[kind] <= names_of_kind(fresh, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', PUBLIC)
 def test_every_registered_name_is_a_public_one(fresh, kind):
     assert names_of_kind(fresh, kind) == PUBLIC[kind]
 
 
+@pytest.mark.slow
 def test_no_registered_name_is_one_of_basicsr_or_the_stem_of_one(fresh):
     ours, theirs = ours_and_theirs(fresh)
     stems = {name.removesuffix('_basicsr') for name in theirs}
@@ -113,11 +116,13 @@ def test_no_registered_name_is_one_of_basicsr_or_the_stem_of_one(fresh):
     assert not ours & (theirs | stems)
 
 
+@pytest.mark.slow
 def test_no_registered_name_is_one_of_another_plugin(fresh):
     ours, _ = ours_and_theirs(fresh)
     assert not {name.lower() for name in ours} & {name.lower() for name in OTHER_PLUGINS}
 
 
+@pytest.mark.slow
 def test_second_import_and_reload_of_every_module_replace_the_entries(fresh_python, fresh):
     code = f"""
 import importlib, sys
@@ -139,6 +144,7 @@ assert new is not old and new is sys.modules[new.__module__].VGGDiscriminator
     assert registered(fresh_python(code)) == fresh
 
 
+@pytest.mark.slow
 def test_foreign_class_of_our_name_gives_an_error_that_names_both(fresh_python):
     code = """
 import sys
@@ -171,11 +177,13 @@ def assert_both_are_there(registries, fresh):
         assert names <= names_of(registries, kind, 'realesrgan.')
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('realesrgan')
 def test_realesrgan_can_be_imported_after_us(fresh_python, fresh):
     assert_both_are_there(registered(fresh_python(f'import basicsr_ganzoo\nimport realesrgan\n{REPORT}')), fresh)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('realesrgan')
 def test_realesrgan_can_be_imported_before_us_where_torchvision_has_the_module_it_needs(fresh_python, fresh):
     code = f"""

@@ -10,6 +10,7 @@ import random
 
 import pytest
 import torch
+from _products import product
 from _training import model_opt
 from _zoo import GAN_LOSSES
 from basicsr.models import build_model
@@ -111,8 +112,8 @@ def take_two_steps(combination):
         assert all(p.isfinite().all() for p in net.parameters()), name
 
 
-@pytest.mark.parametrize('loss', FULL['loss'])
-@pytest.mark.parametrize('discriminator', FULL['discriminator'])
+@pytest.mark.slow
+@product(('discriminator', 'loss'), FULL['discriminator'], FULL['loss'])
 def test_every_discriminator_loss_and_regularizer_take_two_finite_steps(discriminator, loss):
     chosen = [c for c in COMBINATIONS if (c['discriminator'], c['loss']) == (discriminator, loss)]
     assert len(chosen) == len(REGULARIZERS)

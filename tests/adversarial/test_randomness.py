@@ -8,8 +8,6 @@ from _ranks import RANKS, results_of_ranks
 from _state import differences, state_of
 from _training import batches, model_opt
 
-import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it before BasicSR
-
 GAN = {'gan_opt': {'type': 'VanillaGANLoss', 'loss_weight': 0.1}}
 PATCH = {'type': 'PatchGANDiscriminator', 'num_feat': 4, 'num_layers': 1}
 UNET = {'type': 'UNetSNDiscriminator', 'num_feat': 4}
@@ -126,6 +124,7 @@ def draw_on_one_rank(rank):
     return {'state': state_of(model), 'drawn': drawn_by(model)}
 
 
+@pytest.mark.slow
 def test_ranks_draw_differently_and_have_the_same_weights(tmp_path):
     first, second = results_of_ranks(draw_on_one_rank, tmp_path)
     assert not torch.equal(first['drawn'], second['drawn'])

@@ -191,6 +191,7 @@ def files(folder):
     return {path.name: torch.load(path, weights_only=True) for path in models.iterdir()}
 
 
+@pytest.mark.slow
 def test_ganzoo_train_saves_and_resumes_all_of_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = option_file(tmp_path, total_iter=2)
@@ -211,6 +212,7 @@ def test_ganzoo_train_saves_and_resumes_all_of_them(tmp_path, monkeypatch, capsy
     assert state['adversaries']['net_d_parts']['regularizers']['lecam.updates'] == 4
 
 
+@pytest.mark.slow
 def test_basicsrs_own_pipeline_trains_and_resumes_them(tmp_path):
     """Its resume requires CUDA; the script replaces the calls."""
     path = option_file(tmp_path, total_iter=2)

@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from _products import product
 from basicsr.archs import discriminator_arch as basicsr_archs
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
@@ -116,8 +117,7 @@ def test_first_two_arguments_are_num_in_ch_and_num_feat_and_all_have_defaults(na
     assert all(p.default is not p.empty for p in parameters)
 
 
-@every_case
-@pytest.mark.parametrize('num_in_ch', [1, 3, 4])
+@product(('case', 'num_in_ch'), CASES, [1, 3, 4], ids=str)
 def test_logits_of_odd_sizes_have_one_channel_and_the_batch_first(case, num_in_ch):
     net = build(case, num_in_ch=num_in_ch)
     for more in ((1, 7), (6, 0)):

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-import yaml
-from _training import OPTIONS, write_option_file
+from _training import write_option_file
 from test_check import check, found
 
 from basicsr_ganzoo.registry import entries
@@ -201,15 +200,3 @@ def test_a_checkpoint_of_one_of_several_adversaries_is_looked_at(tmp_path, capsy
     (message,) = found(check(capsys, path)[1])
     assert message.startswith('adversaries.second.pretrain_network_d: ')
     assert 'num_layers is 3 in the file and 2' in message
-
-
-@pytest.mark.parametrize('path', sorted((OPTIONS / 'train').rglob('*.yml')), ids=lambda path: path.stem)
-def test_of_a_shipped_file_nothing_is_wrong_but_missing_files(path, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    findings = check(capsys, path)[1]
-    wrong = [message for message in found(findings) if 'datasets/' not in message]
-    opt = yaml.safe_load(path.read_text())
-    files = [opt['path'].get(f'pretrain_network_{which}') for which in 'gd']
-    assert len(wrong) == len([file for file in files if file])
-    assert all(message.startswith('path.pretrain_network_') and 'is not a file' in message for message in wrong)
-    assert not any('no effect' in message or 'total_iter' in message for message in found(findings, 'warning'))

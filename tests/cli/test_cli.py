@@ -40,6 +40,7 @@ def ganzoo(capsys, *args):
     return stopped.value.code or 0, captured.out, captured.err
 
 
+@pytest.mark.slow
 def test_help_names_every_verb_and_imports_neither_torch_nor_pydantic(tmp_path):
     code = "import sys; sys.argv = ['ganzoo', '--help']; from basicsr_ganzoo.cli import main\n"
     code += "try:\n    main()\nfinally:\n    print(*({'torch', 'pydantic'} & set(sys.modules)))"
@@ -49,6 +50,7 @@ def test_help_names_every_verb_and_imports_neither_torch_nor_pydantic(tmp_path):
     assert done.stdout.splitlines()[-1] == ''
 
 
+@pytest.mark.slow
 def test_help_takes_less_than_a_third_of_a_second_of_cpu_time(tmp_path):
     command = Path(sys.executable).with_name('ganzoo')
     seconds = []
@@ -60,6 +62,7 @@ def test_help_takes_less_than_a_third_of_a_second_of_cpu_time(tmp_path):
     assert min(seconds) < 0.3
 
 
+@pytest.mark.slow
 def test_list_json_names_everything_with_its_cost(capsys):
     code, out, _ = ganzoo(capsys, 'list', '--json')
     infos = json.loads(out)
@@ -76,17 +79,13 @@ def test_list_json_names_everything_with_its_cost(capsys):
     assert (unet['parameters'], unet['output'], unet['receptive_field']) == (4376897, [[1, 256, 256]], 64)
 
 
-def test_list_prints_full_names_even_in_a_narrow_terminal(capsys):
+@pytest.mark.slow
+def test_list_cuts_no_name_short_where_a_terminal_has_no_room_for_it(monkeypatch, capsys):
+    monkeypatch.setenv('COLUMNS', '50')
     code, out, _ = ganzoo(capsys, 'list')
     assert code == 0
     assert [name for _, name in NAMES if name not in out] == []
-
-
-def test_list_cuts_no_name_short_where_a_terminal_has_no_room_for_it(tmp_path, monkeypatch):
-    monkeypatch.setenv('COLUMNS', '50')
-    done = run_python('-m', 'basicsr_ganzoo', 'list', 'archs', cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert '\N{HORIZONTAL ELLIPSIS}' not in done.stdout
+    assert '\N{HORIZONTAL ELLIPSIS}' not in out
 
 
 def test_list_of_one_kind_shows_no_other(capsys):
@@ -95,6 +94,7 @@ def test_list_of_one_kind_shows_no_other(capsys):
     assert {info['kind'] for info in json.loads(out)} == {'losses'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('kind', 'name'), NAMES)
 def test_show_prints_a_block_that_builds(kind, name, capsys):
     code, out, _ = ganzoo(capsys, 'show', name)
@@ -168,6 +168,7 @@ def test_a_size_that_is_none_is_named_with_what_it_should_look_like(size, capsys
     assert err.splitlines()[-1].endswith(f"needs to be N or HxW in pixels, such as 256 or 256x128, got '{size}'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('module', 'args', 'package'),
     [
@@ -201,13 +202,13 @@ main()
 
 def test_a_module_that_only_a_script_of_the_user_misses_keeps_its_traceback(tmp_path):
     (tmp_path / 'script.py').write_text('import nowhere_to_be_found\n')
-    done = run_python('-m', 'basicsr_ganzoo', 'run', 'script.py', cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith('Traceback')
+    with pytest.raises(ModuleNotFoundError, match='nowhere_to_be_found'):
+        main(['run', str(tmp_path / 'script.py')])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs a device that is always full')
-@pytest.mark.parametrize('args', [('list', 'losses'), ('list', 'losses', '--json'), ('options',)])
+@pytest.mark.parametrize('args', [('list', 'losses'), ('options',)])
 def test_a_full_disk_is_one_sentence(args, tmp_path):
     with open('/dev/full', 'w') as full:
         command = [sys.executable, '-m', 'basicsr_ganzoo', *args]
@@ -216,7 +217,8 @@ def test_a_full_disk_is_one_sentence(args, tmp_path):
     assert done.stderr == 'error: cannot write: No space left on device; make room\n'
 
 
-@pytest.mark.parametrize('args', [('list', 'losses'), ('list', '--json'), ('options',), ('show', 'RpGANLoss')])
+@pytest.mark.slow
+@pytest.mark.parametrize('args', [('list', 'losses'), ('options',)])
 def test_a_reader_that_goes_away_leaves_no_traceback(args, tmp_path):
     command = [sys.executable, '-m', 'basicsr_ganzoo', *args]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -225,6 +227,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback(args, tmp_path):
     assert process.wait() == 1
 
 
+@pytest.mark.slow
 def test_run_gives_basicsr_own_train_script_the_zoo(tmp_path):
     script = tmp_path / 'clone' / 'basicsr' / 'train.py'
     script.parent.mkdir(parents=True)
@@ -236,6 +239,7 @@ def test_run_gives_basicsr_own_train_script_the_zoo(tmp_path):
     assert (tmp_path / 'clone/experiments/gan_x4/models/net_g_2.pth').is_file()
 
 
+@pytest.mark.slow
 def test_run_gives_a_module_its_arguments_and_the_zoo(tmp_path):
     (tmp_path / 'own_script.py').write_text(
         'import sys\n'
@@ -246,20 +250,27 @@ def test_run_gives_a_module_its_arguments_and_the_zoo(tmp_path):
     assert done.stdout.splitlines()[-1] == "__main__ ['-opt', 'x'] True"
 
 
-def test_run_takes_the_two_dashes_that_end_options(tmp_path):
+def test_run_takes_the_two_dashes_that_end_options(tmp_path, capsys):
     (tmp_path / 'own_script.py').write_text('import sys\nprint(sys.argv[1:])\n')
-    done = run_python('-m', 'basicsr_ganzoo', 'run', '--', 'own_script.py', '--', 'x', cwd=tmp_path)
-    assert done.stdout.splitlines()[-1:] == ["['--', 'x']"], done.stderr
+    code, out, _ = ganzoo(capsys, 'run', '--', tmp_path / 'own_script.py', '--', 'x')
+    assert (code, out.splitlines()[-1]) == (0, "['--', 'x']")
 
 
-def test_a_loss_that_a_model_of_basicsr_cannot_use_is_one_sentence_in_its_own_train_script(tmp_path):
+def test_a_loss_that_a_model_of_basicsr_cannot_use_is_one_sentence_in_its_own_train_script(
+    tmp_path, monkeypatch, capsys
+):
     option_file = write_option_file(tmp_path, num_gpu=0, total_iter=2, model_type='ESRGANModel')
-    done = run_python('-m', 'basicsr_ganzoo', 'run', '-m', 'basicsr.train', '-opt', option_file, cwd=tmp_path)
-    assert done.returncode == 1
-    assert 'Traceback' not in done.stderr
-    assert 'use model_type: GANZooModel' in done.stderr.splitlines()[-1]
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / 'basicsr' / 'train.py'  # BasicSR writes beside the folder of its script
+    script.parent.mkdir()
+    script.write_text(Path(importlib.import_module('basicsr.train').__file__).read_text())
+    code, _, err = ganzoo(capsys, 'run', script, '-opt', option_file)
+    assert code == 1
+    assert 'Traceback' not in err
+    assert 'use model_type: GANZooModel' in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_run_under_torchrun_reaches_every_process(tmp_path):
     script = tmp_path / 'own_script.py'
     script.write_text(
@@ -274,6 +285,6 @@ def test_run_under_torchrun_reaches_every_process(tmp_path):
     assert [(tmp_path / f'rank{rank}').read_text() for rank in range(2)] == ['True', 'True']
 
 
-def test_a_script_that_exits_gives_its_exit_code_on(tmp_path):
+def test_a_script_that_exits_gives_its_exit_code_on(tmp_path, capsys):
     (tmp_path / 'own_script.py').write_text('raise SystemExit(3)\n')
-    assert run_python('-m', 'basicsr_ganzoo', 'run', 'own_script.py', cwd=tmp_path).returncode == 3
+    assert ganzoo(capsys, 'run', tmp_path / 'own_script.py')[0] == 3

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from _training import run_python, write_option_file
+from _runs import train
+from _training import write_option_file
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.utils.lmdb_util import LmdbMaker
@@ -509,6 +510,7 @@ def test_spawned_workers_load_samples(both_datasets):
     assert [set(sample) for sample in loading] == [set(dataset[0]) for dataset in both_datasets]
 
 
+@pytest.mark.slow
 def test_workers_draw_other_numbers_in_each_epoch_and_the_same_for_the_same_seed(both_datasets):
     loading = loader(both_datasets[0])
 
@@ -704,11 +706,11 @@ def test_a_model_trains_and_validates_on_a_nested_folder_with_odd_names(tmp_path
     roots = {key: [f'{tmp_path}/pairs/{key[-2:]}'] for key in ('dataroot_gt', 'dataroot_lq')}
     blocks = paired_blocks(tmp_path, dataset_enlarge_ratio='auto', **roots)
     path = write_option_file(tmp_path, total_iter=2, datasets=blocks)
-    done = run_python('-m', 'basicsr_ganzoo', 'train', '-opt', path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert 'Dataset [PairedFolderDataset] - train is built.' in done.stderr
-    assert '3 images, each 400 times in an epoch' in done.stderr
-    assert '# psnr: ' in done.stderr
+    code, output = train(path)
+    assert code == 0, output
+    assert 'Dataset [PairedFolderDataset] - train is built.' in output
+    assert '3 images, each 400 times in an epoch' in output
+    assert '# psnr: ' in output
     saved_network = torch.load(tmp_path / 'experiments/gan_x4/models/net_g_2.pth', weights_only=True)
     assert all(tensor.isfinite().all() for tensor in saved_network['params'].values())
 
@@ -776,7 +778,7 @@ def test_a_mistake_about_lq_images_is_one_sentence(changes, expected, tmp_path):
 def test_training_validates_on_lq_images_without_gt(tmp_path):
     val = {'name': 'own', 'type': 'LQFolderDataset', 'dataroot_lq': 'data/lq'}
     path = write_option_file(tmp_path, datasets__val=val, val__metrics=None, val__save_img=True, total_iter=2)
-    done = run_python('-m', 'basicsr_ganzoo.train', '-opt', path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, output = train(path)
+    assert code == 0, output
     pictures = sorted((tmp_path / 'experiments/gan_x4/visualization').rglob('*_2.png'))
     assert [cv2.imread(str(picture)).shape for picture in pictures] == [(64, 64, 3)] * 4

@@ -162,6 +162,7 @@ def test_a_compiled_training_resumes_to_the_same_bits(tmp_path):
 # ---------------------------------------------------------------- what is compiled
 
 
+@pytest.mark.slow
 @apart
 def test_each_network_is_compiled_once_for_each_kind_of_call_and_only_in_steps():
     model, _ = trained({'backend': 'ganzoo_counting'}, 2, network_d=PATCH_D)
@@ -178,6 +179,7 @@ def test_each_network_is_compiled_once_for_each_kind_of_call_and_only_in_steps()
     assert len(compiled_graphs) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'keys', [{'d_reg_opt': {'r1': R1['r1'] | {'interval': 1}}}, {'network_d': {'norm': 'spectral'}}]
 )
@@ -187,6 +189,7 @@ def test_d_is_eager_under_a_gradient_penalty_and_with_spectral_norm(keys):
     assert len(compiled_graphs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     'isolate_recompiles' not in inspect.signature(torch.compile).parameters,
     reason='this torch compiles 8 versions of all networks together',
@@ -209,6 +212,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', FAILURES)
 @apart
 def test_where_compiled_steps_fail_the_training_continues_eagerly_to_the_same_bits(backend, warnings):
@@ -220,6 +224,7 @@ def test_where_compiled_steps_fail_the_training_continues_eagerly_to_the_same_bi
     assert warnings() == [start + FAILURES[backend]]
 
 
+@pytest.mark.slow
 @apart
 def test_a_step_that_is_not_finite_either_way_is_no_failure_of_the_compiler(warnings):
     model, _ = trained(TRACED, 1, network_d=PATCH_D)
@@ -229,6 +234,7 @@ def test_a_step_that_is_not_finite_either_way_is_no_failure_of_the_compiler(warn
     assert [message.split(':')[0] for message in warnings()] == ['iteration 2 is skipped']
 
 
+@pytest.mark.slow
 @apart
 def test_a_step_that_may_not_be_finite_is_not_repeated():
     steps, logs = CompiledSteps(TRACED), []
@@ -236,6 +242,7 @@ def test_a_step_that_may_not_be_finite_is_not_repeated():
     assert len(logs) == 1
 
 
+@pytest.mark.slow
 @apart
 def test_with_several_processes_a_failure_ends_the_training(monkeypatch):
     steps = CompiledSteps(TRACED)
@@ -244,6 +251,7 @@ def test_with_several_processes_a_failure_ends_the_training(monkeypatch):
         steps.run(_broken, [])
 
 
+@pytest.mark.slow
 @apart
 def test_a_network_that_refuses_an_image_says_so_itself(warnings):
     with pytest.raises(OptionError, match='PatchGANDiscriminator needs H and W'):

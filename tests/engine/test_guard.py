@@ -145,6 +145,7 @@ SPOILS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('what', SPOILS)
 def test_a_bad_step_changes_nothing_is_named_and_the_training_continues_without_it(what, monkeypatch, warnings):
     spoil, reason = SPOILS[what]
@@ -219,6 +220,7 @@ def test_networks_that_are_not_finite_are_never_saved(net, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ganzoo_train_stops_with_one_sentence_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, capsys):
     path = write_option_file(
         tmp_path,

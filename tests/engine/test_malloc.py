@@ -17,6 +17,7 @@ print(faults() - start)
 """
 
 
+@pytest.mark.slow
 def test_freed_memory_serves_the_next_step(fresh_python):
     if fresh_python(COUNT.format(before='raise SystemExit(not keep_freed_memory())')).returncode:
         pytest.skip('the C library cannot')

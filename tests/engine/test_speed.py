@@ -122,6 +122,7 @@ def assert_same_gradients(opt, other, batch_size=4, rtol=1e-4, atol=1e-6):
 # ---------------------------------------------------------------- channels_last
 
 
+@pytest.mark.slow
 def test_channels_last_orders_all_three_networks_and_changes_losses_by_rounding_alone(random_vgg):
     opt = model_opt(
         gan_opt=VANILLA, network_d={'type': 'UNetSNDiscriminator', 'num_feat': 4}, perceptual_opt=PERCEPTUAL
@@ -181,6 +182,7 @@ class _Dtypes:
         return set(self.seen)
 
 
+@pytest.mark.slow
 def test_with_bf16_training_follows_that_in_float32(random_vgg):
     opt = model_opt(gan_opt=VANILLA, network_d=SMALL_D, perceptual_opt=PERCEPTUAL)
     model, logs = train_steps(opt, 5, gt_size=64)
@@ -220,6 +222,7 @@ def test_gradient_penalties_are_float32_where_they_are_due_and_the_other_steps_a
     assert half.get_current_log()['l_d_r'] == pytest.approx(exact.get_current_log()['l_d_r'], rel=0.1, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_with_bf16_keeps_fewer_bytes(random_vgg):
     opt = model_opt(gan_opt=VANILLA, network_d=LARGE_D, perceptual_opt=PERCEPTUAL)
     assert peak_of_a_step(model_opt_with(opt, amp='bf16')) < 0.75 * peak_of_a_step(opt)
@@ -296,6 +299,7 @@ def test_with_fp16_on_a_cpu_tiny_networks_follow_those_in_float32():
 PAIR = VANILLA | {'pairing': 'paired'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('gan_opt', [VANILLA, PAIR, {'type': 'GANLoss', 'gan_type': 'lsgan'}])
 @pytest.mark.parametrize('parts', [2, 4])
 def test_parts_have_the_gradients_and_metrics_of_the_batch(gan_opt, parts, random_vgg):
@@ -341,6 +345,7 @@ def test_a_batch_that_cannot_be_split_is_an_error():
 # ---------------------------------------------------------------- grad_checkpoint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('amp', ['off', 'bf16'])
 def test_checkpointing_has_equal_gradients_and_names_and_keeps_fewer_bytes(amp):
     opt = model_opt(gan_opt=VANILLA, network_d=SMALL_D, amp=amp) | {'network_g': RRDB}
@@ -441,6 +446,7 @@ def test_ganzoo_check_is_silent_about_what_is_right(tmp_path):
     assert with_keys == prepare(write_option_file(tmp_path, train__gan_opt=VANILLA))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('keys', [{'train__amp': 'bf16', 'train__accumulate': 2}, {'train__channels_last': True}])
 def test_ganzoo_train_runs_with_them_and_what_it_saves_upscales(keys, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

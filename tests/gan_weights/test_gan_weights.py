@@ -76,6 +76,7 @@ def target(**options):
     return {'gan_weight_opt': {'type': 'GANWeightTargetRho', **options}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('loss_weight', [1e-3, 0.1, 10.0])
 def test_target_rho_is_reached_and_kept_for_any_loss_weight(loss_weight):
     opt = opt_with(loss_weight, **target(target=0.3, smoothing=0.5, min=1e-6, max=1e6))

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from _runs import train as train_apart
 from _state import differences
-from _training import model_opt, run_python, train_steps, write_option_file
+from _training import model_opt, train_steps, write_option_file
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -623,6 +624,7 @@ SABOTAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('what', SABOTAGES)
 def test_sabotage_raises_exactly_its_warning_and_a_healthy_training_none(what, warned):
     expected, sabotage, options = SABOTAGES[what]
@@ -645,6 +647,7 @@ TRAININGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', TRAININGS)
 def test_the_same_weights_come_out_with_and_without(case):
     options = dict(TRAININGS[case])
@@ -741,12 +744,13 @@ def test_real_esrgan_compares_sharpened_unseen_images_if_it_trains_with_sharpene
     assert not torch.allclose(asked[0], picture['gt'], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_run_writes_the_metrics_to_the_log_and_to_tensorboard(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     path = write_option_file(tmp_path, total_iter=4, logger__use_tb_logger=True, train__health_opt=EVERY_STEP)
-    done = run_python('-m', 'basicsr_ganzoo.train', '-opt', path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, output = train_apart(path)
+    assert code == 0, output
     (log,) = tmp_path.glob('experiments/*/train*.log')
     events = EventAccumulator(str(next(tmp_path.glob('tb_logger/*')))).Reload()
     last = [line for line in log.read_text().splitlines() if 'iter:       4' in line][0]

@@ -1,10 +1,11 @@
 """The health report of two processes."""
 
+import pytest
 import torch
 from _ranks import RANKS, results_of_ranks
 from _training import model_opt
 
-import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it before BasicSR
+pytestmark = pytest.mark.slow
 
 
 def train_on_one_rank(rank):

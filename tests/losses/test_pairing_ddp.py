@@ -6,6 +6,8 @@ from _ranks import RANKS, results_of_ranks
 
 from basicsr_ganzoo.losses.adversarial import LSGANLoss, RaGANLoss, RpGANLoss, VanillaGANLoss
 
+pytestmark = pytest.mark.slow
+
 CASES = {
     'average': lambda: RaGANLoss(),
     'average, detached': lambda: RaGANLoss(detach_mean=True),

@@ -107,6 +107,7 @@ def test_the_check_reports_before_training_that_pyiqa_is_missing(name, installed
     assert all('pip install pyiqa' in f['message'] for f in errors)
 
 
+@pytest.mark.slow
 def test_pyiqa_is_not_imported_before_a_metric_is_computed(fresh_python):
     done = fresh_python(
         'import sys\n'

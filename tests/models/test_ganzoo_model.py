@@ -7,6 +7,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from _products import product
 from _state import differences
 from _training import batches, model_opt, train_steps
 from _zoo import GAN_LOSSES
@@ -55,6 +56,7 @@ def assert_same_training(stock_opt, opt, count=5):
             torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('gan_opt', [STOCK_GAN, {'type': 'VanillaGANLoss'}, {'type': 'GANZooLoss', 'gan_type': 'gan'}])
 def test_five_steps_equal_those_of_basicsr_srganmodel(gan_opt, float64):
     stock = model_opt('SRGANModel', STOCK_GAN | WEIGHT, STOCK_D)
@@ -62,6 +64,7 @@ def test_five_steps_equal_those_of_basicsr_srganmodel(gan_opt, float64):
     assert_same_training(stock, ours)
 
 
+@pytest.mark.slow
 def test_five_steps_equal_those_of_basicsr_esrganmodel(float64):
     stock = model_opt('ESRGANModel', STOCK_GAN | WEIGHT, STOCK_D)
     assert_same_training(stock, model_opt('GANZooModel', RAGAN, STOCK_D | {'type': 'VGGDiscriminator'}))
@@ -79,6 +82,7 @@ STOCK_UNET = {'type': 'UNetDiscriminatorSN_basicsr', 'num_in_ch': 3, 'num_feat':
 UNET_MODELS = [('SRGANModel', {'type': 'VanillaGANLoss', **WEIGHT}), ('ESRGANModel', RAGAN)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('model_type', 'gan_opt'), UNET_MODELS)
 def test_five_steps_with_a_unet_equal_those_of_basicsr_if_spectral_norm_stands_still(
     model_type, gan_opt, spectral_norm_stands_still, float64
@@ -87,6 +91,7 @@ def test_five_steps_with_a_unet_equal_those_of_basicsr_if_spectral_norm_stands_s
     assert_same_training(stock, model_opt('GANZooModel', gan_opt, STOCK_UNET | {'type': 'UNetSNDiscriminator'}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('model_type', 'gan_opt'), UNET_MODELS)
 def test_the_losses_of_d_with_a_unet_agree_with_basicsr_to_a_thousandth(model_type, gan_opt):
     stock = train_steps(model_opt(model_type, STOCK_GAN | WEIGHT, STOCK_UNET))[1]
@@ -96,6 +101,7 @@ def test_the_losses_of_d_with_a_unet_agree_with_basicsr_to_a_thousandth(model_ty
             assert log[name] == pytest.approx(expected[name], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('layout', [{}, {'channels_last': True}])
 def test_fused_adam_is_the_default_and_differs_from_the_plain_one_by_rounding_alone(layout, float64):
     opt = model_opt(gan_opt=RAGAN, network_d=SMALL_D, **layout)
@@ -111,6 +117,7 @@ def test_fused_adam_is_the_default_and_differs_from_the_plain_one_by_rounding_al
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_attached_means_train_differently_from_basicsr_esrganmodel():
     detached, _ = train_steps(model_opt(gan_opt=RAGAN), 2)
     attached, _ = train_steps(model_opt(gan_opt=RAGAN | {'detach_mean': False}), 2)
@@ -118,12 +125,14 @@ def test_attached_means_train_differently_from_basicsr_esrganmodel():
     assert any(not torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('schedule', [{'net_d_iters': 2}, {'net_d_init_iters': 3}])
 def test_net_d_iters_and_net_d_init_iters_mean_what_they_mean_in_basicsr(schedule, float64):
     stock = model_opt('SRGANModel', STOCK_GAN | WEIGHT, STOCK_D, **schedule)
     assert_same_training(stock, model_opt('GANZooModel', STOCK_GAN | WEIGHT, STOCK_D, **schedule))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('gan_type', ['vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge'])
 def test_our_losses_work_as_cri_gan_of_basicsr_srganmodel(gan_type, float64):
     runs = []
@@ -133,6 +142,7 @@ def test_our_losses_work_as_cri_gan_of_basicsr_srganmodel(gan_type, float64):
     assert runs[0][1] == pytest.approx(runs[1][1], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_our_losses_work_as_cri_gan_of_basicsr_realesrganmodel(monkeypatch):
     monkeypatch.setattr(torch.nn.Module, 'cuda', lambda module, *args: module)
     runs = []
@@ -151,6 +161,7 @@ def test_a_relativistic_loss_inside_a_model_of_basicsr_is_an_error_and_not_ignor
         train_steps(model_opt(model_type, {'type': 'RaGANLoss'}, STOCK_D), 1)
 
 
+@pytest.mark.slow
 def test_a_gan_weight_of_zero_is_bit_equal_to_no_gan():
     without, _ = train_steps(model_opt(), 3)
     with_zero, _ = train_steps(model_opt(gan_opt={'type': 'VanillaGANLoss', 'loss_weight': 0}), 3)
@@ -158,6 +169,7 @@ def test_a_gan_weight_of_zero_is_bit_equal_to_no_gan():
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_the_psnr_stage_equals_basicsr_srmodel(float64):
     stock, _ = train_steps(model_opt('SRModel'), 3)
     ours, _ = train_steps(model_opt('GANZooModel'), 3)
@@ -165,9 +177,7 @@ def test_the_psnr_stage_equals_basicsr_srmodel(float64):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize('pairing', PAIRINGS)
-@pytest.mark.parametrize('loss', LOSSES)
-@pytest.mark.parametrize('discriminator', entries('archs'))
+@product(('discriminator', 'loss', 'pairing'), entries('archs'), LOSSES, PAIRINGS)
 def test_every_discriminator_trains_with_every_loss_and_pairing(discriminator, loss, pairing):
     network_d = {'type': discriminator, 'num_feat': 4}
     size = max(32, ARCH_REGISTRY.get(discriminator)(num_feat=4).min_size)

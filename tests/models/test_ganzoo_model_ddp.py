@@ -5,7 +5,7 @@ import torch
 from _ranks import RANKS, results_of_ranks
 from _training import batches, model_opt
 
-import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it before BasicSR
+pytestmark = pytest.mark.slow
 
 STEPS = 3
 #: without batch norm, whose statistics are those of one rank's half

@@ -220,6 +220,7 @@ def assert_same_logs(stock_logs, logs, rel=1e-5):
 # ---------------------------------------------------------------- the feed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_the_feed_is_bit_equal_to_that_of_basicsr_realesrganmodel(seed, stock_on_cpu):
     expected = train_degrading(degrading(gan_opt('RealESRGANModel')), 8, seed, train=False)[1]
@@ -229,6 +230,7 @@ def test_the_feed_is_bit_equal_to_that_of_basicsr_realesrganmodel(seed, stock_on
             assert torch.equal(ours[name], stock[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('gt_usm', [True, False])
 def test_the_feed_is_bit_equal_to_that_of_basicsr_realesrnetmodel(gt_usm, stock_on_cpu):
     expected = train_degrading(degrading(net_opt('RealESRNetModel', gt_usm=gt_usm)), 8, train=False)[1]
@@ -250,6 +252,7 @@ def test_any_batch_size_trains(cuda_is_an_error):
     assert all(torch.tensor(list(log.values())).isfinite().all() for log in logs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('opt', [gan_opt(), net_opt()], ids=['gan', 'net'])
 @pytest.mark.parametrize('preset', ['mild', 'medium', 'real'])
 def test_every_preset_trains_without_any_cuda(opt, preset, cuda_is_an_error):
@@ -271,6 +274,7 @@ def paired(opt):
     return opt | {'high_order_degradation': False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'switches', [(True, True, False), (False, False, True), (False, True, False), (True, False, True)]
 )
@@ -282,6 +286,7 @@ def test_four_paired_steps_equal_those_of_basicsr_realesrganmodel(switches, stoc
     assert_same_weights(stock, ours, 'net_g', 'net_g_ema', 'net_d', rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_ldl_compares_with_the_plain_gt_as_in_basicsr_realesrganmodel(stock_on_cpu, sharpening_in_float64):
     runs = []
     for model_type in ('RealESRGANModel', 'RealESRGANZooModel'):

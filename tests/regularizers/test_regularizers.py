@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from _products import product
 from basicsr.losses.gan_loss import gradient_penalty_loss
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
@@ -555,8 +556,7 @@ def test_derivative_of_the_penalty_along_the_weights_is_right_to_second_order(na
     torch.testing.assert_close(derivative, (penalty(1e-5) - penalty(-1e-5)) / 2e-5, rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize('arch', ARCHS)
-@every_regularizer
+@product(('name', 'arch'), REGULARIZERS, ARCHS)
 def test_every_regularizer_has_a_gradient_in_every_discriminator_that_it_supports(name, arch):
     if name == 'CutMixConsistency' and arch in CLASSIFIERS:
         return  # an error, see above

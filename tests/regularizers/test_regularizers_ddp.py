@@ -10,6 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 from basicsr_ganzoo.registry import entries
 from basicsr_ganzoo.regularizers.base import DiscStep
 
+pytestmark = pytest.mark.slow
+
 STEPS = 3
 REGULARIZERS = entries('regularizers')
 #: those without randomness, so that one process can be compared with two

@@ -6,7 +6,7 @@ from _ranks import RANKS, results_of_ranks
 from _state import differences, state_of
 from _training import batches, model_opt
 
-import basicsr_ganzoo  # noqa: F401  a spawned process starts here, and needs it before BasicSR
+pytestmark = pytest.mark.slow
 
 STEPS = 4
 BAD = 3  # the iteration in which a case may have a NaN on one rank

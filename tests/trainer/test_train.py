@@ -6,6 +6,7 @@ import socket
 import pytest
 import torch
 import yaml
+from _runs import train
 from _training import OPTIONS, run_python, write_narrowed, write_option_file, write_pairs
 
 from basicsr_ganzoo.checking import prepare
@@ -28,16 +29,16 @@ def test_an_option_file_trains_and_resumes_in_the_current_directory(tmp_path):
     assert 'rho: ' in first.stderr
     assert set(networks(tmp_path, 4)['g']) == {'params', 'params_ema'}
 
-    again = run_python(*TRAIN, path, '--auto_resume', '--force_yml', 'train:total_iter=6', cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert 'Resuming training from epoch: 1, iter: 4' in again.stderr
-    assert 'iter:       5' in again.stderr
+    code, output = train(path, '--auto_resume', '--force_yml', 'train:total_iter=6')
+    assert code == 0, output
+    assert 'Resuming training from epoch: 1, iter: 4' in output
+    assert 'iter:       5' in output
     old, new = networks(tmp_path, 4), networks(tmp_path, 6)
     assert any(not torch.equal(old['g']['params'][k], new['g']['params'][k]) for k in old['g']['params'])
 
 
-def iterations(run):
-    return [int(number) for number in re.findall(r'iter: +(\d+),', run.stderr)]
+def iterations(output):
+    return [int(number) for number in re.findall(r'iter: +(\d+),', output)]
 
 
 @pytest.mark.slow
@@ -55,22 +56,22 @@ def test_training_ends_at_total_iter_though_the_loader_drops_half_a_batch(datase
     changes = {'datasets__train__type': dataset, 'datasets__train__dataset_enlarge_ratio': ratio, 'val': None}
     path = write_option_file(tmp_path, total_iter=9, **changes)
     write_pairs(tmp_path / 'data', count=5)
-    done = run_python(*TRAIN, path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert iterations(done) == list(range(1, 10))
+    code, output = train(path)
+    assert code == 0, output
+    assert iterations(output) == list(range(1, 10))
 
 
 @pytest.mark.slow
 def test_a_resumed_run_ends_at_total_iter_even_if_its_epochs_have_become_longer(tmp_path):
     path = write_option_file(tmp_path, total_iter=12, logger__save_checkpoint_freq=4, val=None)
-    assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
+    assert train(path)[0] == 0
     for iteration in (8, 12):
         (tmp_path / f'experiments/gan_x4/training_states/{iteration}.state').unlink()
     # From epoch 1; with 40 pictures all that is left would fit into epoch 0.
     write_pairs(tmp_path / 'data', count=40)
-    again = run_python(*TRAIN, path, '--auto_resume', cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert iterations(again) == list(range(5, 13))
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert iterations(output) == list(range(5, 13))
 
 
 def test_too_few_images_for_all_processes_are_one_sentence(tmp_path):
@@ -109,8 +110,8 @@ def test_imports_make_own_networks_and_losses_known_by_name(tmp_path):
         '        return super().fake(x).square()\n'
     )
     path = write_option_file(tmp_path, imports=['own.py'], train__gan_opt={'type': 'SoftHingeLoss'}, total_iter=2)
-    done = run_python(*TRAIN, path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, output = train(path)
+    assert code == 0, output
     assert networks(tmp_path, 2)
 
 
@@ -250,13 +251,13 @@ def test_a_damaged_state_is_named(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_run_that_was_killed_while_saving_resumes_from_the_previous_state(tmp_path):
     path = write_option_file(tmp_path, val=None)
-    assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
+    assert train(path)[0] == 0
     newest = tmp_path / 'experiments/gan_x4/training_states/4.state'
     newest.write_bytes(newest.read_bytes()[:1000])
-    again = run_python(*TRAIN, path, '--auto_resume', cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert '4.state is damaged' in again.stdout
-    assert iterations(again) == [3, 4]
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert '4.state is damaged' in output
+    assert iterations(output) == [3, 4]
 
 
 def test_one_gpu_is_used_without_a_launcher_and_none_without_cuda(monkeypatch, capsys):
@@ -305,12 +306,12 @@ COSINE = {'type': 'CosineAnnealingRestartLR', 'periods': [4], 'restart_weights':
 )
 def test_a_resumed_run_uses_the_learning_rates_and_schedule_of_the_option_file(before, after, expected, tmp_path):
     path = write_option_file(tmp_path, total_iter=4, train__scheduler=before, val=None)
-    assert run_python(*TRAIN, path, cwd=tmp_path).returncode == 0
+    assert train(path)[0] == 0
     lower = {'train__optim_g__lr': 1e-5, 'train__optim_d__lr': 1e-6}
     path = write_option_file(tmp_path, total_iter=6, train__scheduler=after, val=None, **lower)
-    again = run_python(*TRAIN, path, '--auto_resume', cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert f'iter:       6, lr:({expected},)' in again.stderr
-    assert 'resuming with the schedule of the option file, which begins at 1e-06' in again.stderr
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
+    assert f'iter:       6, lr:({expected},)' in output
+    assert 'resuming with the schedule of the option file, which begins at 1e-06' in output
     state = torch.load(tmp_path / 'experiments/gan_x4/training_states/6.state', weights_only=True)
     assert [optimizer['param_groups'][0]['initial_lr'] for optimizer in state['optimizers']] == [1e-5, 1e-6]

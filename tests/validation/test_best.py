@@ -4,7 +4,8 @@ import logging
 
 import pytest
 import torch
-from _training import model_opt, run_python, write_option_file
+from _runs import train
+from _training import model_opt, write_option_file
 from basicsr.models import build_model
 
 from basicsr_ganzoo import files
@@ -138,18 +139,19 @@ def test_a_mistake_is_one_sentence(keep_best, expected, tmp_path):
         build(tmp_path, keep_best)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_keeps_its_best(tmp_path):
     changes = {'val__keep_best': {'metric': 'psnr', 'better': 'higher'}, 'val__val_freq': 2}
     path = write_option_file(tmp_path, total_iter=2, **changes)
-    done = run_python('-m', 'basicsr_ganzoo.train', '-opt', path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, output = train(path)
+    assert code == 0, output
     file = tmp_path / 'experiments/gan_x4/models/net_g_best.pth'
     content = torch.load(file, weights_only=True)
     assert content['best']['iter'] == 2
     content['best']['value'] = 99.0  # which nothing will be better than
     torch.save(content, file)
     path = write_option_file(tmp_path, total_iter=4, **changes | {'val__val_freq': 2})
-    done = run_python('-m', 'basicsr_ganzoo.train', '-opt', path, '--auto_resume', cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, output = train(path, '--auto_resume')
+    assert code == 0, output
     assert (tmp_path / 'experiments/gan_x4/models/net_g_4.pth').is_file()
     assert torch.load(file, weights_only=True)['best'] == content['best']

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from _training import SCALE, batches, model_opt, run_python, write_option_file
+from _runs import train as train_apart
+from _training import SCALE, batches, model_opt, write_option_file
 from basicsr.models import build_model
 from basicsr.utils import tensor2img
 from test_validation import Loader, pictures
@@ -117,12 +118,13 @@ def test_a_value_that_is_no_whole_number_is_one_sentence(preview, tmp_path):
         build(tmp_path, preview)
 
 
+@pytest.mark.slow
 def test_a_run_writes_strips_to_its_folder_and_to_tensorboard(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     path = write_option_file(tmp_path, val__preview=2, logger__use_tb_logger=True)
-    done = run_python('-m', 'basicsr_ganzoo.train', '-opt', path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, output = train_apart(path)
+    assert code == 0, output
     folder = tmp_path / 'experiments/gan_x4/visualization/preview/held_out'
     first, second = sorted(file.stem.removesuffix('_start') for file in folder.glob('*_start.png'))
     assert (first[:4], second[:4]) == ('000_', '001_')

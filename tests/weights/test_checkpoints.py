@@ -13,6 +13,7 @@ from urllib.error import URLError
 import pytest
 import spandrel
 import torch
+from _products import product
 from _training import model_opt, train_steps
 from basicsr.archs import build_network, discriminator_arch
 from basicsr.models import build_model
@@ -300,8 +301,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize('wrap', [lambda state: state, lambda state: {'params': state}], ids=['bare', 'params'])
-@pytest.mark.parametrize('name', FOREIGN)
+@product(('name', 'wrap'), FOREIGN, [lambda state: state, lambda state: {'params': state}])
 def test_a_network_of_another_code_base_loads_strictly_with_equal_outputs(name, wrap, tmp_path, monkeypatch):
     make, block = FOREIGN[name]
     torch.manual_seed(1)
@@ -682,6 +682,7 @@ for name, block in json.loads({blocks!r}).items():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('realesrgan')
 def test_the_inference_of_real_esrgan_loads_the_ema_weights_of_saved_generators(tmp_path, fresh_python):
     models = {}

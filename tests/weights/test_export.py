@@ -90,6 +90,7 @@ def test_without_ema_the_plain_weights_keep_their_key(checkpoint, tmp_path, caps
     assert saved['params'].keys() == checkpoint[1].state_dict().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NETS)
 def test_onnx_equals_torch_on_photographs_of_any_size(name, tmp_path, capsys):
     onnxruntime = pytest.importorskip('onnxruntime', reason='the extra "onnx" is not installed')
@@ -119,6 +120,7 @@ class FixedToItsSize(torch.nn.Module):
         return image + float(np.float32(image.detach().numpy().shape[2]))
 
 
+@pytest.mark.slow
 def test_an_onnx_file_that_differs_from_torch_is_refused(tmp_path):
     pytest.importorskip('onnxruntime', reason='the extra "onnx" is not installed')
     with pytest.raises(OptionError, match='FixedToItsSize cannot be exported to ONNX for all image sizes'):
