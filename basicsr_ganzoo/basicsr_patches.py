@@ -21,7 +21,7 @@ def repaired_build_dataset(build_dataset):
             lookup(DATASET_REGISTRY, block['type'])
             dataset = build_dataset(block)
             if not len(dataset):
-                raise OptionError('its folders hold no pictures; correct dataroot_gt or dataroot_lq')
+                raise OptionError('its folders hold no images; correct dataroot_gt or dataroot_lq')
             if block['phase'] == 'train':
                 _check_train_set(dataset, block)
             else:
@@ -29,7 +29,7 @@ def repaired_build_dataset(build_dataset):
         except KeyError as error:
             raise OptionError(f'{where} lacks {error}') from error
         except AttributeError as error:  # what BasicSR makes of a file that OpenCV cannot read
-            raise OptionError(f'{where}: a picture cannot be read ({error}); remove it') from error
+            raise OptionError(f'{where}: an image cannot be read ({error}); remove it') from error
         except (AssertionError, NotImplementedError, OSError, TypeError, ValueError) as error:
             raise OptionError(f'{where}: {one_line(error)}') from error
         return dataset
@@ -51,7 +51,7 @@ def _check_train_set(dataset, block):
     if len(dataset) * block.get('dataset_enlarge_ratio', 1) < batch:
         ratio = -(-batch // max(len(dataset), 1))
         raise OptionError(
-            f'{len(dataset)} pictures are fewer than a batch of {batch}; '
+            f'{len(dataset)} images are fewer than a batch of {batch}; '
             f'set dataset_enlarge_ratio to {ratio} or more, or a smaller batch_size_per_gpu'
         )
     _check_first_sample(dataset)

@@ -57,5 +57,5 @@ def save_whole(content, path):
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
         raise OptionError(
             f'cannot write {path}: {reason}; the previous checkpoint is complete: free space there, or make the folder '
-            'writable, and go on with --auto_resume'
+            'writable, and continue with --auto_resume'
         ) from error

@@ -6,10 +6,9 @@ from torch import nn
 from basicsr_ganzoo.adversarial.adapters import StockLoss, WithFeatures
 from basicsr_ganzoo.adversarial.objective import Inputs, Objective
 from basicsr_ganzoo.adversarial.settings import AdversarySettings
+from basicsr_ganzoo.engine import Precision, StepResult
 from basicsr_ganzoo.engine.guard import clip_gradients
-from basicsr_ganzoo.engine.precision import Precision
 from basicsr_ganzoo.engine.random_state import own_generator
-from basicsr_ganzoo.engine.step import StepResult
 
 
 class Adversary(Objective):

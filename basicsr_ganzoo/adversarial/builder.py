@@ -8,15 +8,14 @@ from torch import nn
 from basicsr_ganzoo.adversarial.adapters import WithFeatures
 from basicsr_ganzoo.adversarial.adversary import Adversary
 from basicsr_ganzoo.adversarial.options import check_keys, check_name_of_regularizer
+from basicsr_ganzoo.adversarial.roles import ROLES
 from basicsr_ganzoo.adversarial.settings import AdversarySettings
 from basicsr_ganzoo.adversarial.skip import SkipWhenStrong
 from basicsr_ganzoo.config.build import build, check_number, check_whole_number
+from basicsr_ganzoo.engine import MovingAverage, build_optimizer
 from basicsr_ganzoo.engine.build_loss import build_loss
-from basicsr_ganzoo.engine.ema import MovingAverage
-from basicsr_ganzoo.engine.optimizers import build_optimizer
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.losses.adversarial import is_gan_loss
-from basicsr_ganzoo.weights.load import load_checkpoint
+from basicsr_ganzoo.weights import load_checkpoint
 
 
 class AdversaryBuilder:
@@ -40,8 +39,8 @@ class AdversaryBuilder:
             OptionError: a value is wrong.
         """
         net = self._network()
-        loss = self._loss('gan_opt', 'GAN loss', is_gan_loss)
-        matching = self._loss('feature_matching_opt', 'loss of feature maps', compares_maps)
+        loss = self._loss('gan_opt')
+        matching = self._loss('feature_matching_opt')
         if matching and not _has_features(net):
             raise OptionError(
                 f'{self.options.where("feature_matching_opt")}: {type(net).__name__} has no features() to match; '
@@ -63,7 +62,7 @@ class AdversaryBuilder:
     def _settings(self, net):
         return AdversarySettings(
             name=self.options.name,
-            weight=self._loss('gan_weight_opt', 'GAN weight', lambda it: hasattr(it, 'factor')),
+            weight=self._loss('gan_weight_opt'),
             skip=self._skip(),
             grad_clip=self._number('grad_clip_d'),
             weight_clip=self._number('net_d_weight_clip'),
@@ -89,21 +88,22 @@ class AdversaryBuilder:
         except ValueError as error:
             raise OptionError(f'{where}: {error}') from error
 
-    def _loss(self, key, kind, fits):
-        return self._checked_loss(self.options.get(key), self.options.where(key), kind, fits)
+    def _loss(self, key):
+        block, where = self.options.get(key), self.options.where(key)
+        return self._built(key, build_loss, block, where) if block else None
 
-    def _checked_loss(self, block, where, kind, fits):
-        return _checked(build_loss(block, where, self.placement.device), where, kind, fits) if block else None
+    def _built(self, key, build, block, where):
+        entry = build(block, where, self.placement.device)
+        try:
+            return ROLES[key].check(entry)
+        except OptionError as error:
+            raise OptionError(f'{where}: {error}') from error
 
     def _views(self):
         blocks, where = self.options.get('views', []), self.options.where('views')
         if not isinstance(blocks, list):
             raise OptionError(f'{where} needs to be a list of blocks with a type, got {blocks!r}')
-        return [self._build_view(block, f'{where}[{index}]') for index, block in enumerate(blocks)]
-
-    def _build_view(self, block, where):
-        view = build(ARCH_REGISTRY, block, where).to(self.placement.device)
-        return _checked(view, where, 'view', lambda it: hasattr(it, 'out_channels'))
+        return [self._built('views', _build_view, block, f'{where}[{index}]') for index, block in enumerate(blocks)]
 
     def _regularizers(self):
         blocks, where = self.options.get('d_reg_opt', {}), self.options.where('d_reg_opt')
@@ -113,7 +113,7 @@ class AdversaryBuilder:
 
     def _regularizer(self, name, block, where):
         check_name_of_regularizer(name, where)
-        return self._checked_loss(block, where, 'regularizer of D', lambda it: hasattr(it, 'is_due'))
+        return self._built('d_reg_opt', build_loss, block, where) if block else None
 
     def _skip(self):
         accuracy = self._number('net_d_skip_accuracy', most=1)
@@ -158,15 +158,8 @@ def freeze_first_layers(net, count):
         layer.requires_grad_(False)
 
 
-def _checked(entry, where, kind, fits):
-    if not fits(entry):
-        raise OptionError(f'{where}: {type(entry).__name__} is no {kind}; `ganzoo list` has those that are')
-    return entry
-
-
-def compares_maps(loss):
-    """Whether a loss compares feature maps of a discriminator."""
-    return getattr(loss, 'compares_with', None) == 'maps'
+def _build_view(block, where, device):
+    return build(ARCH_REGISTRY, block, where).to(device)
 
 
 def _has_features(net):

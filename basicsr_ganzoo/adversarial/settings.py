@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from basicsr_ganzoo.adversarial.skip import SkipWhenStrong
-from basicsr_ganzoo.engine.ema import MovingAverage
+from basicsr_ganzoo.engine import MovingAverage
 
 
 class Named:

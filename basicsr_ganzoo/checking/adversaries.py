@@ -1,14 +1,12 @@
 """Adversaries: their form and names, and what does not go together in their loss computations."""
 
-from basicsr_ganzoo.adversarial.options import adversaries_of, check_name_of_regularizer
+from basicsr_ganzoo.adversarial import adversaries_of
+from basicsr_ganzoo.adversarial.options import check_name_of_regularizer
 from basicsr_ganzoo.config.findings import error, warning
 from basicsr_ganzoo.config.schema import HOMES
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.adversarial import WGANLoss
 from basicsr_ganzoo.models.content_losses import further_losses
-
-#: what keeps a critic from growing without bound
-BOUNDS = ('GradientPenalty', 'DRAGANPenalty', 'R1Regularizer', 'R2Regularizer', 'ApproximateR1Regularizer')
 
 
 def check(plan):
@@ -27,8 +25,8 @@ def _idle(plan):
     """Keys of a discriminator where there is none."""
     for key, home in HOMES.items():
         if home == 'train.' and key != 'optim_d' and plan.get(f'train.{key}') and not plan.has('network_d'):
-            told = 'there is no discriminator, so that this has no effect; give network_d and gan_opt, or remove it'
-            yield warning(f'train.{key}', told)
+            message = 'there is no discriminator, so that this has no effect; give network_d and gan_opt, or remove it'
+            yield warning(f'train.{key}', message)
 
 
 def _names(plan, adversary):
@@ -50,15 +48,16 @@ def _critic(plan, adversary):
     if not isinstance(loss, WGANLoss) and getattr(loss, 'gan_type', None) != 'wgan':
         return
     spectral = net is not None and any(name.endswith('weight_u') for name, _ in net.named_buffers())
-    if not (spectral or adversary.get('net_d_weight_clip') or set(BOUNDS) & _types(plan, adversary)):
-        told = 'nothing bounds this critic, so its logits grow for ever; add GradientPenalty to d_reg_opt, or take a'
-        yield warning(adversary.where('gan_opt'), f'{told} discriminator with spectral norm')
+    penalties = any(getattr(entry, 'limits_slope', False) for entry in plan.regularizers(adversary).values())
+    if not (spectral or penalties or adversary.get('net_d_weight_clip')):
+        message = 'nothing bounds this critic, so its logits grow for ever; add GradientPenalty to d_reg_opt, or take a'
+        yield warning(adversary.where('gan_opt'), f'{message} discriminator with spectral norm')
 
 
 def _lecam(plan, adversary):
     if getattr(plan.loss(adversary), 'relativistic', False) and 'LeCamRegularizer' in _types(plan, adversary):
-        told = 'LeCamRegularizer anchors the level of the logits, which a relativistic loss leaves free'
-        yield warning(adversary.where('d_reg_opt'), f'{told}; take it with pairing: plain')
+        message = 'LeCamRegularizer anchors the level of the logits, which a relativistic loss leaves free'
+        yield warning(adversary.where('d_reg_opt'), f'{message}; take it with pairing: plain')
 
 
 def _weight(plan, adversary):
@@ -74,9 +73,9 @@ def _ramp(plan, adversary):
         return
     alone, total = plan.get('train.net_d_init_iters', 0), plan.get('train.total_iter', float('inf'))
     if ramp.begin < alone:
-        told = f'the ramp begins while D learns alone (net_d_init_iters: {alone})'
-        yield warning(where, f'{told}; set begin: {alone} to ramp after that')
+        message = f'the ramp begins while D learns alone (net_d_init_iters: {alone})'
+        yield warning(where, f'{message}; set begin: {alone} to ramp after that')
     end = ramp.begin + ramp.iters
     if end > total:
-        told = f'the ramp ends at iteration {end}, after total_iter {total}; give a smaller begin or iters'
-        yield warning(where, told)
+        message = f'the ramp ends at iteration {end}, after total_iter {total}; give a smaller begin or iters'
+        yield warning(where, message)

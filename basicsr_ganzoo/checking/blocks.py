@@ -1,21 +1,17 @@
 """Blocks with a type: the name must be registered, the arguments must fit, and what is cheap is built once."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from basicsr.archs.vgg_arch import NAMES
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo.adversarial.builder import compares_maps
-from basicsr_ganzoo.checking.networks import network_without_numbers
+from basicsr_ganzoo.adversarial.roles import ROLES
+from basicsr_ganzoo.checking.networks import meta_network
 from basicsr_ganzoo.config.build import check_choice, lookup
 from basicsr_ganzoo.config.findings import error
 from basicsr_ganzoo.config.signature import argument_errors
 from basicsr_ganzoo.engine.optimizers import arguments_of, optimizer_class
 from basicsr_ganzoo.errors import OptionError, shown
-from basicsr_ganzoo.losses.adversarial import is_gan_loss
 from basicsr_ganzoo.models.content_losses import further_losses, target_of
 
 SCHEDULERS = {
@@ -24,25 +20,6 @@ SCHEDULERS = {
     'CosineAnnealingRestartLR': lr_scheduler.CosineAnnealingRestartLR,
 }
 CONTENT = ('pixel_opt', 'perceptual_opt', 'ldl_opt')
-
-
-@dataclass(frozen=True)
-class Role:
-    """What an adversary's block has to be: ``what``, one of `ganzoo list KIND`, which ``fits`` tells."""
-
-    what: str
-    kind: str
-    fits: Callable
-    registry: object = LOSS_REGISTRY
-
-
-ROLES = {
-    'gan_opt': Role('adversarial loss', 'losses', is_gan_loss),
-    'feature_matching_opt': Role('loss of feature maps', 'losses', compares_maps),
-    'gan_weight_opt': Role('GAN weight', 'gan_weights', lambda it: hasattr(it, 'factor')),
-    'd_reg_opt': Role('regularizer', 'regularizers', lambda it: hasattr(it, 'penalty')),
-    'views': Role('view', 'views', lambda it: hasattr(it, 'transform'), ARCH_REGISTRY),
-}
 
 
 def check(plan):
@@ -84,8 +61,8 @@ def _arguments(key, block, find, given=(), own=('type',)):
     entry, found = _attempt(key, find, block['type'])
     mistakes = argument_errors(entry, options, given) if entry else []
     # Messages about values begin with `needs`, and those about names with the name of the entry.
-    told = [(name, f'this {text}' if text.startswith('needs ') else text) for name, text in mistakes]
-    return entry, found + [error(f'{key}.{name}', text) for name, text in told]
+    texts = [(name, f'this {text}' if text.startswith('needs ') else text) for name, text in mistakes]
+    return entry, found + [error(f'{key}.{name}', text) for name, text in texts]
 
 
 def _attempt(key, function, *args, block=None):
@@ -95,8 +72,8 @@ def _attempt(key, function, *args, block=None):
     except (AssertionError, NotImplementedError, OptionError, ValueError) as mistake:
         return None, [error(key, str(mistake) or f'{block["type"]} refuses {_shown(block)}')]
     except Exception as mistake:  # a class of somebody else's may raise anything
-        told = f'{block["type"]} cannot be built with {_shown(block)} ({mistake}); correct the values'
-        return None, [error(key, told)]
+        message = f'{block["type"]} cannot be built with {_shown(block)} ({mistake}); correct the values'
+        return None, [error(key, message)]
 
 
 def _shown(block):
@@ -113,10 +90,9 @@ def _built(key, block, registry):
 
 def _in_role(plan, key, block, role):
     plan.built[key], found = _built(key, block, role.registry)
+    if not found:
+        plan.built[key], found = _attempt(key, role.check, plan.built[key])
     yield from found
-    if not found and not role.fits(plan.built[key]):
-        yield error(key, f'{block["type"]} is no {role.what}; `ganzoo list {role.kind}` names them')
-        plan.built[key] = None
 
 
 def _content(plan, key, block):
@@ -145,7 +121,7 @@ def _network(plan, key, block):
     if block:
         found = _arguments(key, block, ARCH_REGISTRY)[1]
         if not found:
-            plan.built[key], found = _attempt(key, network_without_numbers, block, block=block)
+            plan.built[key], found = _attempt(key, meta_network, block, block=block)
         yield from found
 
 

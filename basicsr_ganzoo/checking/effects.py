@@ -49,8 +49,8 @@ def _frequencies(plan, total):
 def _views(adversary):
     for index, block in enumerate(adversary.get('views', [])):
         if block.get('gain') == 0:
-            told = 'with a gain of 0 the discriminator sees nothing of the images; give 1 or more'
-            yield warning(f'{adversary.where("views")}[{index}].gain', told)
+            message = 'with a gain of 0 the discriminator sees nothing of the images; give 1 or more'
+            yield warning(f'{adversary.where("views")}[{index}].gain', message)
 
 
 def _regularizer(where, regularizer, total):
@@ -59,5 +59,5 @@ def _regularizer(where, regularizer, total):
     for key, what in (('interval', 'is due for the first time'), ('start', 'begins')):
         first = getattr(regularizer, key, 0)
         if is_number(first) and first > total:
-            told = f'this regularizer {what} in iteration {first}, after total_iter {total}; give a smaller number'
-            yield warning(f'{where}.{key}', told)
+            message = f'this regularizer {what} in iteration {first}, after total_iter {total}; give a smaller number'
+            yield warning(f'{where}.{key}', message)

@@ -1,4 +1,4 @@
-"""Files: the data sets open and hold enough, pairs lie on each other, and checkpoints fit their networks."""
+"""Files: the datasets open and hold enough, pairs lie on each other, and checkpoints fit their networks."""
 
 import copy
 import inspect
@@ -19,14 +19,14 @@ from basicsr_ganzoo.data.sources import LazyImage
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.realesrgan_zoo_model import DegradingModel
 from basicsr_ganzoo.models.validating_model import ValidatingModel
-from basicsr_ganzoo.weights.load import load_checkpoint
+from basicsr_ganzoo.weights import load_checkpoint
 
 PAIRS_LOOKED_AT = 8
 LARGEST_SHIFT = 0.75  # pixels of LQ
 
 
 def check(plan):
-    """Findings about data sets and checkpoints, unless there is an error about these already.
+    """Findings about datasets and checkpoints, unless there is an error about these already.
 
     Reads them; writes nothing, and fetches nothing.
     """
@@ -65,7 +65,7 @@ def _dataset(plan, name, block):
 
 
 def _measure_stock(dataset, block):
-    """Look at all pictures of one of BasicSR's datasets, which opens none before it trains.
+    """Look at all images of one of BasicSR's datasets, which opens none before it trains.
 
     Raises:
         OptionError: some cannot be used, or do not fit.
@@ -98,7 +98,7 @@ def _sample(plan, key, block, sample):
         yield error(f'{key}.type', f'{block["type"]} draws no kernels to degrade with; use GTFolderDataset')
     elif not (training and degrades) and 'lq' not in sample:
         way_out = 'PairedFolderDataset' if training else 'PairedFolderDataset, or LQFolderDataset where there is no gt'
-        yield error(f'{key}.type', f'{block["type"]} has no lq pictures, which are needed here; use {way_out}')
+        yield error(f'{key}.type', f'{block["type"]} has no lq images, which are needed here; use {way_out}')
     yield from _channels(plan, sample)
     for metric, options in plan.get('val.metrics', {}).items() if not training and 'gt' not in sample else ():
         if _compares(options) and not _may_be_left_out(plan):
@@ -112,18 +112,18 @@ def _is_a(model, cls):
 
 
 def _may_be_left_out(plan):
-    """Whether the model leaves metrics out where there is no gt, and another data set may have one."""
+    """Whether the model leaves metrics out where there is no gt, and another dataset may have one."""
     return len(set(plan.names('datasets')) - {'train'}) > 1 and _is_a(plan.model, ValidatingModel)
 
 
 def _channels(plan, sample):
-    """Whether the generator takes and makes pictures such as a data set gives; lq made from gt is like gt."""
+    """Whether the generator takes and makes images such as a dataset gives; lq made from gt is like gt."""
     pictures = {'num_in_ch': sample.get('lq', sample.get('gt')), 'num_out_ch': sample.get('gt')}
     for argument, picture in pictures.items():
         wanted = plan.get(f'network_g.{argument}')
         if picture is not None and wanted and wanted != len(picture):
-            told = f'it is {wanted}, but the pictures have {len(picture)} channels; make it {len(picture)}'
-            yield error(f'network_g.{argument}', told)
+            message = f'it is {wanted}, but the images have {len(picture)} channels; make it {len(picture)}'
+            yield error(f'network_g.{argument}', message)
 
 
 def _compares(metric):
@@ -133,7 +133,7 @@ def _compares(metric):
 def _shifts(dataset):
     """How far the first pairs lie apart, in pixels of LQ, by phase correlation; unclear ones are left out."""
     whole = copy.copy(dataset)
-    whole.opt = {**dataset.opt, 'phase': 'val'}  # no crops, flips and turns, which lessen what can be told
+    whole.opt = {**dataset.opt, 'phase': 'val'}  # no crops, flips and turns, which hide misaligned pairs
     for index in range(min(len(dataset), PAIRS_LOOKED_AT)):
         sample = whole[index]
         lq, gt = (sample[name].mean(dim=0).numpy().astype(np.float64) for name in ('lq', 'gt'))

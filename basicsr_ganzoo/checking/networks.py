@@ -1,4 +1,4 @@
-"""Networks that are built to be looked at: without numbers where that is possible, and within bounds."""
+"""Networks that are built to be inspected: on the meta device where that is possible, and within bounds."""
 
 import contextlib
 
@@ -13,8 +13,8 @@ MOST_PARAMETERS = 10**10
 MOST_LAYERS = 10_000
 
 
-def network_without_numbers(block):
-    """The network that ``block`` describes, on the meta device; with numbers where it cannot be built without.
+def meta_network(block):
+    """The network that ``block`` describes, on the meta device, or with memory if that fails.
 
     Raises:
         OptionError: it is too large. Whatever else its class raises is passed on.
@@ -24,12 +24,12 @@ def network_without_numbers(block):
             return _build(block)
     except (OptionError, ValueError):
         raise
-    except Exception:  # a network of somebody else's may require numbers to be built
-        return network_with_numbers(block)
+    except Exception:  # a network of another package may read its weights while it is built
+        return allocated_network(block)
 
 
-def network_with_numbers(block):
-    """The network that ``block`` describes; raises as :func:`network_without_numbers`."""
+def allocated_network(block):
+    """The network that ``block`` describes; raises as :func:`meta_network`."""
     with _bounded(MOST_PARAMETERS // 10):
         return _build(block)
 
@@ -47,7 +47,7 @@ def _bounded(most_parameters):
     def count(kind, number, most):
         counts[kind] += number
         if counts[kind] > most:
-            raise OptionError(f'this network has more than {most:,} {kind}, too many to train; give smaller numbers')
+            raise OptionError(f'this network has more than {most:,} {kind}, too many to train; give smaller values')
 
     def parameter(module, name, value):
         if value is not None:

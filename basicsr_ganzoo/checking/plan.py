@@ -2,19 +2,19 @@
 
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from basicsr_ganzoo.adversarial.options import adversaries_of
+from basicsr_ganzoo.adversarial import adversaries_of
 from basicsr_ganzoo.config.build import lookup
 from basicsr_ganzoo.config.findings import get, is_below, is_wrong
 from basicsr_ganzoo.errors import OptionError
 
 
 class Plan:
-    """A training as an option file describes it, as far as that can be told without files.
+    """A training as an option file describes it, as far as it is known without opening files.
 
     Attributes:
         given: the content of the file.
         opt: the same without what is wrong, so that no rule meets a value of a wrong kind.
-        built: what the blocks build, by their dotted keys; networks without numbers.
+        built: what the blocks build, by their dotted keys; networks on the meta device.
         found: the findings so far.
 
     Args:
@@ -64,7 +64,7 @@ class Plan:
 
     @property
     def adversaries(self):
-        """The adversaries; none where they cannot be told."""
+        """The adversaries; none where they are not known."""
         try:
             return adversaries_of(self.opt)
         except OptionError:

@@ -2,9 +2,8 @@
 
 from basicsr_ganzoo import registry
 from basicsr_ganzoo.checking.check import check_options
-from basicsr_ganzoo.config import overrides
-from basicsr_ganzoo.config.read import import_plugins, leave_out_emptied, read_options
-from basicsr_ganzoo.config.shipped import find_option_file
+from basicsr_ganzoo.config import find_option_file, import_plugins, overrides, read_options
+from basicsr_ganzoo.config.read import leave_out_emptied
 
 
 def prepare(path, force_yml=None):

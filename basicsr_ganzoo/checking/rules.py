@@ -6,8 +6,9 @@ from pathlib import Path
 from basicsr_ganzoo.checking.effects import perceptual_losses
 from basicsr_ganzoo.config.findings import error, warning
 from basicsr_ganzoo.config.schema.base import DEGRADING, STOCK_GANS
+from basicsr_ganzoo.degradations import SecondOrderDegradation
 from basicsr_ganzoo.degradations.kernels import check_same_preset
-from basicsr_ganzoo.degradations.second_order import KEYS, SecondOrderDegradation
+from basicsr_ganzoo.degradations.second_order import KEYS
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.adversarial import HingeGANLoss
 from basicsr_ganzoo.models.content_losses import further_losses
@@ -102,8 +103,8 @@ def _crop(plan, degradation):
         yield error('datasets.train.crop_pad_size', f'{buffer} pixels hold no crop of gt_size {wanted}; give as many')
     elif buffer < degradation.min_size or buffer % scale:
         least = -(-degradation.min_size // scale) * scale
-        told = f'a multiple of the scale {scale} from {least}, because this much is degraded, got {buffer}'
-        yield error('datasets.train.crop_pad_size', f'this needs to be {told}')
+        message = f'a multiple of the scale {scale} from {least}, because this much is degraded, got {buffer}'
+        yield error('datasets.train.crop_pad_size', f'this needs to be {message}')
 
 
 def _pool(plan):
@@ -137,5 +138,5 @@ def _pretrained(plan):
 def _perceptual(plan):
     for key, block in perceptual_losses(plan).items():
         if block.get('vgg_type', 'vgg19') == 'vgg19' and not vgg.is_here():
-            told = f'{vgg.FILE} ({vgg.SIZE}) will be fetched from {vgg.URL}; offline, put it at {vgg.PLACE}'
-            yield warning(key, told)
+            message = f'{vgg.FILE} ({vgg.SIZE}) will be fetched from {vgg.URL}; offline, put it at {vgg.PLACE}'
+            yield warning(key, message)

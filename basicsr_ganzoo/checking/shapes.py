@@ -1,15 +1,15 @@
-"""Sizes: what the generator makes of a crop, and whether the discriminator takes it; computed without numbers."""
+"""Sizes: what the generator makes of a crop, and whether the discriminator takes it; computed without data."""
 
 import torch
 
 from basicsr_ganzoo.adversarial.builder import freeze_first_layers
-from basicsr_ganzoo.checking.networks import network_with_numbers
+from basicsr_ganzoo.checking.networks import allocated_network
 from basicsr_ganzoo.config.findings import error
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.logits import as_list
 from basicsr_ganzoo.models.content_losses import further_losses
 
-LARGEST = 1024  # pixels; of larger crops it is not tried what a network with numbers makes
+LARGEST = 1024  # pixels; of larger crops it is not tried what a network makes
 SCALE_KEYS = 'set scale (RRDBNet), upscale (MSRResNet, SRVGGNetCompact) or the like in network_g'
 
 
@@ -33,8 +33,8 @@ def _windows(plan, side):
     for key in further_losses(plan.get('train', {})):
         window = getattr(plan.built.get(f'train.{key}'), 'window', 0)
         if plan.get(f'train.{key}.type') == 'LRConsistencyLoss' and window > side:
-            told = f'{window} pixels do not fit into lq of {side}x{side}, gt_size over scale; give at most {side}'
-            yield error(f'train.{key}.window', told)
+            message = f'{window} pixels do not fit into lq of {side}x{side}, gt_size over scale; give at most {side}'
+            yield error(f'train.{key}.window', message)
 
 
 def _generator(plan, scale, gt_size):
@@ -85,8 +85,8 @@ def _cutmix(plan, adversary, logits):
     is_map = all(scale.ndim == 4 for scale in as_list(logits) if scale is not None)
     for key, regularizer in plan.regularizers(adversary).items():
         if type(regularizer).__name__ == 'CutMixConsistency' and not is_map:
-            told = 'CutMixConsistency needs a map of logits, such as that of a U-Net or a PatchGAN; remove it'
-            yield error(key, told)
+            message = 'CutMixConsistency needs a map of logits, such as that of a U-Net or a PatchGAN; remove it'
+            yield error(key, message)
 
 
 def _reason(mistake):
@@ -94,14 +94,14 @@ def _reason(mistake):
 
 
 def _output(plan, key, shape):
-    """What a network makes of an image, why it makes nothing of it, or None where that cannot be told."""
+    """What a network makes of an image, why it makes nothing of it, or None where that is not known."""
     net = plan.built.get(key)
     if net is None:
         return None
     out = _attempt(net, torch.empty(shape, device='meta'))
-    if isinstance(out, Exception) and not isinstance(out, OptionError):  # some networks cannot run without numbers
+    if isinstance(out, Exception) and not isinstance(out, OptionError):  # some networks cannot run on the meta device
         small = max(shape) <= LARGEST
-        out = _attempt(network_with_numbers(plan.get(key)), torch.zeros(shape)) if small else None
+        out = _attempt(allocated_network(plan.get(key)), torch.zeros(shape)) if small else None
     return out
 
 

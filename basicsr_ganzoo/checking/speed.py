@@ -1,4 +1,4 @@
-"""The keys that make a step faster or smaller: batches that cannot be parted, and where they do not do all they say."""
+"""The keys that make a step faster or smaller: batches that cannot be split, and where they do not do all they say."""
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -20,8 +20,8 @@ def _compile(plan):
     try:
         read_compile(plan.get('train', {}))
     except OptionError as mistake:
-        where, _, told = str(mistake).partition(' ')
-        yield error(where.rstrip(':'), told)
+        where, _, message = str(mistake).partition(' ')
+        yield error(where.rstrip(':'), message)
 
 
 def _parts(plan):
@@ -29,8 +29,8 @@ def _parts(plan):
     if parts == 1 or not batch:
         return
     if batch % parts:
-        told = f'a batch of {batch} cannot be parted into {parts} of one size; take a number that divides it'
-        yield error('train.accumulate', told)
+        message = f'a batch of {batch} cannot be split into {parts} of one size; take a number that divides it'
+        yield error('train.accumulate', message)
     for adversary in plan.adversaries:
         yield from _what_sees_parts(plan, adversary)
 
@@ -48,8 +48,8 @@ def _what_sees_parts(plan, adversary):
 def _body(plan):
     net = plan.built.get('network_g')
     if plan.get('train.grad_checkpoint') and net is not None and not has_body(net):
-        told = f'{type(net).__name__} has no body of blocks, as RRDBNet and MSRResNet have; remove the key'
-        yield error('train.grad_checkpoint', told)
+        message = f'{type(net).__name__} has no body of blocks, as RRDBNet and MSRResNet have; remove the key'
+        yield error('train.grad_checkpoint', message)
 
 
 def _penalties(plan):
@@ -57,8 +57,8 @@ def _penalties(plan):
     for adversary in plan.adversaries if plan.get('train.amp') in ('bf16', 'fp16') else ():
         for regularizer in plan.regularizers(adversary).values():
             if getattr(regularizer, 'full_precision', False) and regularizer.interval == 1:
-                told = f'{type(regularizer).__name__} is due in each step, so that D runs in float32 throughout; '
-                yield warning(adversary.where('d_reg_opt'), f'{told}a larger interval leaves it more of train.amp')
+                message = f'{type(regularizer).__name__} is due in each step, so that D runs in float32 throughout; '
+                yield warning(adversary.where('d_reg_opt'), f'{message}a larger interval leaves it more of train.amp')
 
 
 def _on_a_cpu(plan):

@@ -16,8 +16,8 @@ def check(plan):
     yield from _names(plan)
     for name, block in plan.get('val.metrics', {}).items():
         if block['type'] in entries('metrics') and not find_spec('pyiqa'):
-            told = f'{block["type"]} needs the package pyiqa; pip install pyiqa, or remove the metric'
-            yield error(f'val.metrics.{name}', told)
+            message = f'{block["type"]} needs the package pyiqa; pip install pyiqa, or remove the metric'
+            yield error(f'val.metrics.{name}', message)
 
 
 def _best(plan):
@@ -26,13 +26,13 @@ def _best(plan):
         return
     if not plan.has(f'val.metrics.{metric}'):
         known = ', '.join(metrics) or 'none'
-        told = f'it needs to be one of val.metrics ({known}), got {shown(metric)}{did_you_mean(metric, metrics)}'
-        yield error('val.keep_best.metric', told)
+        message = f'it needs to be one of val.metrics ({known}), got {shown(metric)}{did_you_mean(metric, metrics)}'
+        yield error('val.keep_best.metric', message)
         return
     measure = metrics.get(metric, {})
     if measure.get('type') in LOWER_IS_BETTER and not (plan.get('val.keep_best.better') or measure.get('better')):
-        told = f'of {measure["type"]} a lower value is better, so that the worst would be kept; add better: lower'
-        yield warning('val.keep_best.better', told)
+        message = f'of {measure["type"]} a lower value is better, so that the worst would be kept; add better: lower'
+        yield warning('val.keep_best.better', message)
 
 
 def _names(plan):

@@ -21,6 +21,10 @@ def run(args):
         for finding in findings:
             print(f'{finding.level}: {finding}')
         errors = sum(finding.level == 'error' for finding in findings)
-        print(f'{args.opt}: {errors} errors, {len(findings) - errors} warnings')
+        print(f'{args.opt}: {_count(errors, "error")}, {_count(len(findings) - errors, "warning")}')
     if any(finding.level == 'error' for finding in findings):
         raise SystemExit(1)
+
+
+def _count(number, noun):
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'

@@ -51,7 +51,7 @@ def _targets(source, out, with_onnx):
 
 def _load(source):
     """The generator on the CPU, on whatever device it was trained."""
-    from basicsr_ganzoo.inference.upscale import load_generator
+    from basicsr_ganzoo.inference import load_generator
 
     return load_generator(str(source))
 

@@ -145,7 +145,7 @@ def _print_cost(entry, size):
 
 def _print_price(kind, entry, size):
     from basicsr_ganzoo.errors import OptionError
-    from basicsr_ganzoo.profiling.network_cost import adversary_cost
+    from basicsr_ganzoo.profiling import adversary_cost
     from basicsr_ganzoo.registry import entries
 
     unet, part = entries('archs')['UNetSNDiscriminator'], entry()

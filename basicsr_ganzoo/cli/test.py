@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from basicsr_ganzoo.config.shipped import find_option_file
+from basicsr_ganzoo.config import find_option_file
 from basicsr_ganzoo.errors import OptionError, report_mistakes
 
 
@@ -25,7 +25,7 @@ def run(args):
         OptionError: the option file, or something that it names, is wrong.
     """
     from basicsr_ganzoo import registry
-    from basicsr_ganzoo.config.read import import_plugins, read_options
+    from basicsr_ganzoo.config import import_plugins, read_options
 
     path = find_option_file(args.opt)
     opt = read_options(path)
@@ -33,7 +33,7 @@ def run(args):
     import_plugins(opt.get('imports') or [], path.parent)
     _check(opt, args.checkpoint)
 
-    from basicsr_ganzoo.trainer.test_run import test_pipeline
+    from basicsr_ganzoo.trainer import test_pipeline
 
     def change(opt):
         opt['datasets'].pop('train', None)

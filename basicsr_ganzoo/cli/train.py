@@ -9,8 +9,7 @@ import errno
 import os
 import sys
 
-from basicsr_ganzoo.config import overrides
-from basicsr_ganzoo.config.shipped import find_option_file
+from basicsr_ganzoo.config import find_option_file, overrides
 from basicsr_ganzoo.errors import OptionError, report_mistakes
 from basicsr_ganzoo.files import NO_ROOM
 
@@ -56,8 +55,7 @@ def run(args):
         raise OptionError(
             '--fresh starts a new run, but --auto_resume or path.resume_state continues one; give one of the two'
         )
-    from basicsr_ganzoo.trainer.console import TerminalBar
-    from basicsr_ganzoo.trainer.run import train
+    from basicsr_ganzoo.trainer import TerminalBar, train
 
     try:
         train(opt, args, os.getcwd(), [TerminalBar()])

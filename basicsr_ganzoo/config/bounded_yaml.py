@@ -20,6 +20,11 @@ def load(text):
     return yaml.load(text, _Loader)
 
 
+def reason(error):
+    """What a ``YAMLError`` says, in one line."""
+    return ' '.join(str(error).split()).replace('"<unicode string>", ', '')
+
+
 def _check_size(text):
     """Go through ``text`` without building anything, and count what its aliases would expand to."""
     open_nodes, sizes, total = [], {}, 0  # an open node: its anchor, the total before it, its deepest level
@@ -73,8 +78,8 @@ class _Loader(yaml.SafeLoader):
         except (AttributeError, KeyError, OverflowError, ValueError):
             kind = node.tag.rsplit(':', 1)[-1].replace('timestamp', 'date')
             text = node.value if len(node.value) <= 40 else f'{node.value[:37]}...'
-            told = f'{text!r} cannot be read as {kind}; put it in quotes if it is text'
-            raise yaml.YAMLError(f'{_line(node)}: {told}') from None
+            message = f'{text!r} cannot be read as {kind}; put it in quotes if it is text'
+            raise yaml.YAMLError(f'{_line(node)}: {message}') from None
         if isinstance(value, int) and abs(value) > MOST:
             raise yaml.YAMLError(f'{_line(node)}: a whole number of {len(node.value)} digits, beyond {MOST}')
         return value

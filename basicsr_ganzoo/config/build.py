@@ -96,10 +96,10 @@ def build(registry, block, where):
 
 
 def gt_size(opt):
-    """The side in pixels of the pictures that an option file trains with."""
+    """The side in pixels of the images that an option file trains with."""
     size = opt.get('gt_size') or (opt['datasets']['train'] if isinstance(opt.get('datasets'), Mapping) else {}).get(
         'gt_size'
     )
     if not size:
-        raise OptionError('datasets.train.gt_size is missing, so that the size of the pictures is not known')
+        raise OptionError('datasets.train.gt_size is missing, so that the size of the images is not known')
     return size

@@ -8,8 +8,8 @@ FORM = '--force_yml needs KEY:KEY=VALUE'
 
 def add_argument(parser, example='train:total_iter=5000'):
     """The flag, as BasicSR's train.py has it."""
-    told = f'set values of the option file, also of new keys, in blocks that need not be there: {example}'
-    parser.add_argument('--force_yml', nargs='+', metavar='KEY:KEY=VALUE', help=told)
+    message = f'set values of the option file, also of new keys, in blocks that need not be there: {example}'
+    parser.add_argument('--force_yml', nargs='+', metavar='KEY:KEY=VALUE', help=message)
 
 
 def apply(entries, opt):
@@ -43,10 +43,9 @@ def _block(opt, parents, entry):
 def _read(value, entry):
     import yaml
 
-    from basicsr_ganzoo.config.bounded_yaml import load
+    from basicsr_ganzoo.config.bounded_yaml import load, reason
 
     try:
         return load(value)
     except yaml.YAMLError as error:
-        told = ' '.join(str(error).split())
-        raise OptionError(f'--force_yml: the value of {shown(entry)} is not YAML: {told}') from error
+        raise OptionError(f'--force_yml: the value of {shown(entry)} is not YAML: {reason(error)}') from error

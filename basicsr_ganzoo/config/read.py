@@ -17,7 +17,7 @@ def read_options(path):
     """
     import yaml
 
-    from basicsr_ganzoo.config.bounded_yaml import MOST_CHARACTERS, load
+    from basicsr_ganzoo.config.bounded_yaml import MOST_CHARACTERS, load, reason
 
     path = find_option_file(path)
     if path.stat().st_size > 4 * MOST_CHARACTERS:
@@ -29,14 +29,14 @@ def read_options(path):
     except UnicodeDecodeError as error:
         raise OptionError(f'{path} is not UTF-8 text; save it as UTF-8') from error
     except yaml.YAMLError as error:
-        raise OptionError(f'{path} is not YAML that can be used: {" ".join(str(error).split())}') from error
+        raise OptionError(f'{path} is not YAML that can be used: {reason(error)}') from error
     if not isinstance(opt, dict):
         raise OptionError(f'{path} is no option file: it holds no keys')
     return opt
 
 
 def leave_out_emptied(opt):
-    """Of data sets, ``train`` and ``val`` what is null, as by ``--force_yml datasets:val=null``, is not given."""
+    """Of datasets, ``train`` and ``val`` what is null, as by ``--force_yml datasets:val=null``, is not given."""
     if isinstance(opt.get('datasets'), dict):
         opt['datasets'] = {name: block for name, block in opt['datasets'].items() if block is not None}
     for key in {'train', 'val'} & opt.keys():
@@ -65,12 +65,12 @@ def import_plugins(names, folder):
 
 def _reason(error):
     """What a module raised, and where."""
-    told = ' '.join(str(error).split())
+    message = ' '.join(str(error).split())
     if isinstance(error, (FileNotFoundError, ModuleNotFoundError)):
-        return told
+        return message
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = '' if last.filename.startswith('<') else f' ({last.filename}, line {last.lineno})'
-    return f'{type(error).__name__}: {told}{where}'
+    return f'{type(error).__name__}: {message}{where}'
 
 
 def _import_file(path):

@@ -69,7 +69,7 @@ class FolderDataset(torch.utils.data.Dataset):
             batch = self.opt.get('batch_size_per_gpu', 1) * get_dist_info()[1]
             self.repeats = max(1, math.ceil(EPOCH_BATCHES * batch / len(self.items)))
         if self.repeats > 1:
-            logging.getLogger('basicsr').info(f'{len(self.items)} pictures, each {self.repeats} times in an epoch')
+            logging.getLogger('basicsr').info(f'{len(self.items)} images, each {self.repeats} times in an epoch')
 
     def __len__(self):
         return len(self.items) * self.repeats

@@ -12,7 +12,8 @@ from basicsr_ganzoo.data.measure import measure
 from basicsr_ganzoo.data.picture import to_tensor
 from basicsr_ganzoo.data.reader import Reader
 from basicsr_ganzoo.data.sources import LazyImage, folders, meta_files, names_in_line, pictures_under, read_lines
-from basicsr_ganzoo.degradations.kernels import KEYS, RandomKernels
+from basicsr_ganzoo.degradations import RandomKernels
+from basicsr_ganzoo.degradations.kernels import KEYS
 from basicsr_ganzoo.registry import register
 
 
@@ -72,7 +73,7 @@ class GTFolderDataset(FolderDataset):
         small = sum(min(size) < self.gt_size for (size,) in sizes)
         if small:
             logging.getLogger('basicsr').warning(
-                f'{small} of {len(sizes)} pictures are smaller than gt_size {self.gt_size} and get mirrored edges'
+                f'{small} of {len(sizes)} images are smaller than gt_size {self.gt_size} and get mirrored edges'
             )
 
 

@@ -23,11 +23,11 @@ def measure(groups):
     checked = groups
     if len(groups) > CHECKED:
         checked = random.Random(0).sample(groups, CHECKED)
-        logging.getLogger('basicsr').info(f'checked the headers of {CHECKED} of {len(groups)} pictures, not of all')
+        logging.getLogger('basicsr').info(f'checked the headers of {CHECKED} of {len(groups)} images, not of all')
     with ThreadPoolExecutor(THREADS) as threads:
         sizes = list(threads.map(_measure_group, checked))
     broken = [str(size) for group in sizes for size in group if isinstance(size, PictureError)]
-    refuse(broken, len(checked), 'pictures cannot be used', 'replace or remove them')
+    refuse(broken, len(checked), 'images cannot be used', 'replace or remove them')
     return checked, sizes
 
 

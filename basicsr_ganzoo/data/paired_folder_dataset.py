@@ -99,10 +99,10 @@ class PairedFolderDataset(FolderDataset):
         misfits = [f'{path} ({self._misfit(gt, lq)})' for path, gt, lq in named if self._misfit(gt, lq)]
         refuse(misfits, len(pairs), f'pairs do not fit scale {self.scale}', self._way_out(sizes))
         small = [f'{path} ({size_text(gt)})' for path, gt, _ in named if self._smallness(gt)]
-        refuse(small, len(pairs), f'pictures are smaller than gt_size {self.gt_size}', 'lower gt_size or remove them')
+        refuse(small, len(pairs), f'images are smaller than gt_size {self.gt_size}', 'lower gt_size or remove them')
 
     def _way_out(self, sizes):
         ratios = {full / part for gt, lq in sizes for full, part in zip(gt, lq, strict=True)}
         if len(ratios) == 1 and min(ratios).is_integer():
-            return f'these pictures are of scale {min(ratios):g}'
+            return f'these images are of scale {min(ratios):g}'
         return f'cut GT to a multiple of {self.scale} before reducing it to LQ'

@@ -38,9 +38,9 @@ def _matched(gt, lq, template):
         stem, extension = _partner_name(name, template)
         partners[name] = known.get(stem + extension) or known.get(stem)
     unmatched = [name for name, partner in partners.items() if partner is None]
-    refuse(unmatched, len(gt), 'pictures of dataroot_gt have no partner in dataroot_lq', _way_out(gt, lq))
+    refuse(unmatched, len(gt), 'images of dataroot_gt have no partner in dataroot_lq', _way_out(gt, lq))
     unused = sorted(set(lq) - set(partners.values()))
-    refuse(unused, len(lq), 'pictures of dataroot_lq have no partner in dataroot_gt', _WAY_OUT)
+    refuse(unused, len(lq), 'images of dataroot_lq have no partner in dataroot_gt', _WAY_OUT)
     return [(gt[name], lq[partner]) for name, partner in partners.items()]
 
 

@@ -33,7 +33,7 @@ def decode(content, path):
     except cv2.error:
         image = None
     if image is None:
-        raise PictureError(f'{path} is damaged or no picture')
+        raise PictureError(f'{path} is damaged or no image')
     if str(image.dtype) not in _WHITE:
         raise PictureError(f'{path} holds {image.dtype} samples, and has to hold 8 or 16 bits')
     return image

@@ -52,7 +52,7 @@ def meta_files(value, roots):
     if value is None:
         return [None] * len(roots)
     if any(root.endswith('.lmdb') for root in roots):
-        raise OptionError('meta_info does not go with .lmdb folders, which list their pictures themselves')
+        raise OptionError('meta_info does not go with .lmdb folders, which list their images themselves')
     if len(files) != len(roots):
         raise OptionError(f'meta_info names {len(files)} files for {len(roots)} folders; give each folder its own')
     return [os.path.expanduser(str(file)) for file in files]
@@ -69,7 +69,7 @@ def pictures_under(root, other=None):
     above = (os.path.realpath(other),) if other else ()
     found = {os.path.relpath(path, root): LazyImage(path) for path in _walk(root, above)}
     if not found:
-        raise OptionError(f'{root} holds no pictures ({" ".join(EXTENSIONS)}), nor does any folder in it')
+        raise OptionError(f'{root} holds no images ({" ".join(EXTENSIONS)}), nor does any folder in it')
     return found
 
 
@@ -105,7 +105,7 @@ def read_lines(path):
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f'meta_info: cannot read {path}: {error}') from error
     if not any(lines):
-        raise OptionError(f'meta_info: {path} lists no pictures')
+        raise OptionError(f'meta_info: {path} lists no images')
     return [line for line in lines if line]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from basicsr.utils import USMSharp, img2tensor, imwrite, set_random_seed, tensor2img
 
-from basicsr_ganzoo.config.read import read_options
+from basicsr_ganzoo.config import read_options
 from basicsr_ganzoo.degradations.kernels import RandomKernels, check_same_preset
 from basicsr_ganzoo.degradations.second_order import SecondOrderDegradation
 from basicsr_ganzoo.errors import OptionError

@@ -24,7 +24,7 @@ def final_values(log):
 
 def table(report):
     """The scores of the report as a table for the terminal."""
-    grid = Table('picture', 'method', title='Held-out pictures')
+    grid = Table('picture', 'method', title='Held-out images')
     for heading, _ in COLUMNS.values():
         grid.add_column(heading, justify='right')
     for picture, methods in {**report['pictures'], 'mean': report['mean']}.items():

@@ -11,9 +11,7 @@ import yaml
 
 from basicsr_ganzoo.config.shipped import options_root
 from basicsr_ganzoo.files import whole_file
-from basicsr_ganzoo.trainer.console import TerminalBar
-from basicsr_ganzoo.trainer.observer import Observer
-from basicsr_ganzoo.trainer.run import train
+from basicsr_ganzoo.trainer import Observer, TerminalBar, train
 
 TITLES = {'l1': 'stage 1, L1', 'gan': 'stage 2, GAN'}
 PROGRESS_LINES = 5  # per stage

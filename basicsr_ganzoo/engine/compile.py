@@ -75,13 +75,12 @@ class CompiledSteps:
     """
 
     def __init__(self, arguments=None, device='cpu'):
-        self.arguments, self.enabled = arguments, arguments is not None
-        self.failure = None  # why steps are eager although they should be compiled
+        self.enabled = arguments is not None
         self._device, self._networks, self._inside = torch.device(device), set(), False
         if self.enabled:
             # Otherwise all networks together would have the 8 versions that torch compiles of a piece of code.
             isolated = 'isolate_recompiles' in inspect.signature(torch.compile).parameters
-            self.arguments = {'dynamic': False, **({'isolate_recompiles': True} if isolated else {}), **arguments}
+            self._arguments = {'dynamic': False, **({'isolate_recompiles': True} if isolated else {}), **arguments}
             torch.compiler.set_stance('force_eager')
             config = getattr(torch.compiler, 'config', None)
             if hasattr(config, 'cache_key_tag'):  # inductor's cache gives code for AVX512 to AVX2: results are wrong
@@ -106,7 +105,7 @@ class CompiledSteps:
             raise RuntimeError('several GPUs in one process would share a compiled network; use torchrun, a GPU each')
         # A compiled pass may save a vector of spectral norm for its gradient and then overwrite it (torch 2.14).
         if not any(name.endswith(VECTORS) for name, _ in bare.named_buffers()):
-            bare.compile(**self.arguments)
+            bare.compile(**self._arguments)
 
     def run(self, step, buffers, generators=(), check_finite=True):
         """The metrics of ``step()``, which computes a step's gradients and can be repeated.
@@ -135,8 +134,9 @@ class CompiledSteps:
         metrics = step()
         if failure or not not_finite(metrics):
             self.enabled, reason = False, failure or 'its losses or gradients are not finite, those of eager mode are'
-            self.failure = f'a compiled step failed, training continues eagerly from this step: {reason}'
-            get_root_logger().warning(f'train.compile: {self.failure}')
+            get_root_logger().warning(
+                f'train.compile: a compiled step failed, training continues eagerly from this step: {reason}'
+            )
         return metrics
 
     @contextlib.contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.weights.read import read_file
+from basicsr_ganzoo.weights import read_file
 
 
 def own_generator(device, *seeds):

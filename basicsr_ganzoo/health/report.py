@@ -140,7 +140,7 @@ class HealthReport:
         for suffix, metrics in self.held_out.result().items():
             self.metrics.update((f'{name}{suffix}', value) for name, value in metrics.items())
             get_root_logger().info(
-                f'Validation {data_set}: D{_in_brackets(suffix)} puts {metrics["auc_held_out"]:.0%} of these pictures '
+                f'Validation {data_set}: D{_in_brackets(suffix)} puts {metrics["auc_held_out"]:.0%} of these images '
                 f'above generated ones, and {metrics["auc_train"]:.0%} of those in training'
             )
             for name, value in metrics.items() if tb_logger else ():

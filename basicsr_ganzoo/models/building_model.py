@@ -7,21 +7,16 @@ from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from basicsr_ganzoo.adversarial.builder import AdversaryBuilder, check_weights
-from basicsr_ganzoo.adversarial.options import adversaries_of
+from basicsr_ganzoo.adversarial import AdversaryBuilder, adversaries_of
+from basicsr_ganzoo.adversarial.builder import check_weights
 from basicsr_ganzoo.config.build import build, check_number, check_whole_number
-from basicsr_ganzoo.engine.ema import MovingAverage
-from basicsr_ganzoo.engine.guard import StepGuard
-from basicsr_ganzoo.engine.optimizers import build_optimizer
-from basicsr_ganzoo.engine.placement import Placement
-from basicsr_ganzoo.engine.precision import Precision
+from basicsr_ganzoo.engine import MovingAverage, Placement, Precision, SpeedOptions, StepGuard, build_optimizer
 from basicsr_ganzoo.engine.snapshot import Snapshot, buffers_of
-from basicsr_ganzoo.engine.speed_options import SpeedOptions
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.health.report import HealthReport
+from basicsr_ganzoo.health import HealthReport
 from basicsr_ganzoo.models.checkpointing_model import CheckpointingModel
 from basicsr_ganzoo.models.content_losses import ContentLosses
-from basicsr_ganzoo.weights.load import load_checkpoint
+from basicsr_ganzoo.weights import load_checkpoint
 
 
 class BuildingModel(CheckpointingModel):

@@ -150,7 +150,7 @@ class CheckpointingModel(ValidatingModel):
             self.health.load_state_dict(state.get('health', {}))
 
     def _resume_best_metrics(self, results):
-        """Those of a data set with other metrics than today's are dropped."""
+        """Those of a dataset with other metrics than today's are dropped."""
         metrics = set((self.opt.get('val') or {}).get('metrics') or {})
         fitting = {name: record for name, record in results.items() if set(record) == metrics}
         if fitting:

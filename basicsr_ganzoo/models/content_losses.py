@@ -5,9 +5,9 @@ from basicsr.losses.loss_util import get_refined_artifact_map
 
 from basicsr_ganzoo.config.build import call_parameters
 from basicsr_ganzoo.config.schema.train import Train
+from basicsr_ganzoo.engine import StepResult
 from basicsr_ganzoo.engine.build_loss import build_loss
 from basicsr_ganzoo.engine.speed_options import PerceptualNetwork
-from basicsr_ganzoo.engine.step import StepResult
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.losses.adversarial import is_gan_loss
 from basicsr_ganzoo.regularizers.base import Regularizer

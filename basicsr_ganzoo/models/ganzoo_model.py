@@ -5,8 +5,9 @@ import functools
 import torch
 from basicsr.utils.registry import MODEL_REGISTRY
 
+from basicsr_ganzoo.engine import Batch, StepResult
 from basicsr_ganzoo.engine.guard import clip_gradients, not_finite
-from basicsr_ganzoo.engine.step import Batch, StepResult, combine, read_metrics
+from basicsr_ganzoo.engine.step import combine, read_metrics
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.building_model import BuildingModel
 from basicsr_ganzoo.registry import register

@@ -5,11 +5,10 @@ from basicsr.data.transforms import paired_random_crop
 from basicsr.utils import USMSharp
 from basicsr.utils.registry import MODEL_REGISTRY
 
+from basicsr_ganzoo.degradations import SecondOrderDegradation, TrainingPairPool
 from basicsr_ganzoo.degradations.kernels import check_same_preset
-from basicsr_ganzoo.degradations.pair_pool import TrainingPairPool
 from basicsr_ganzoo.degradations.presets import check_spelling
-from basicsr_ganzoo.degradations.second_order import SecondOrderDegradation
-from basicsr_ganzoo.engine.step import Batch
+from basicsr_ganzoo.engine import Batch
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.models.ganzoo_model import GANZooModel
 from basicsr_ganzoo.registry import register
@@ -22,7 +21,7 @@ class DegradingModel(GANZooModel):
     """A GANZooModel that makes lq from gt while it trains, unless ``high_order_degradation`` is false.
 
     A subclass has the names and defaults of its switches in ``switches``, and ``_source_and_target`` returns what is
-    degraded to lq and what is used as gt. Validation and testing use the pairs of the data set as they are.
+    degraded to lq and what is used as gt. Validation and testing use the pairs of the dataset as they are.
     """
 
     switches = {}
@@ -47,7 +46,7 @@ class DegradingModel(GANZooModel):
 
     @torch.no_grad()
     def feed_data(self, data):
-        """Take a batch of the data set: gt with kernels, or, in paired mode and outside training, lq with gt."""
+        """Take a batch of the dataset: gt with kernels, or, in paired mode and outside training, lq with gt."""
         if not self.is_train:
             super().feed_data(data)
         elif self.high_order_degradation:
@@ -79,7 +78,7 @@ class DegradingModel(GANZooModel):
             self.pool.load_state_dict(state['pool'], strict=False)
 
     def nondist_validation(self, *args):
-        """Validate on the pairs of the data set."""
+        """Validate on the pairs of the dataset."""
         self.is_train = False
         try:
             super().nondist_validation(*args)

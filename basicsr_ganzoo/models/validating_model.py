@@ -1,4 +1,4 @@
-"""The validation of BasicSR's SRModel in less memory, for data sets with gt and without."""
+"""The validation of BasicSR's SRModel in less memory, for datasets with gt and without."""
 
 import inspect
 import math
@@ -14,15 +14,14 @@ from tqdm import tqdm
 
 from basicsr_ganzoo.config.build import check_whole_number, lookup
 from basicsr_ganzoo.errors import OptionError
-from basicsr_ganzoo.inference.tiling import in_tiles
-from basicsr_ganzoo.validation.best import BestCheckpoint
-from basicsr_ganzoo.validation.previews import Previews
+from basicsr_ganzoo.inference import in_tiles
+from basicsr_ganzoo.validation import BestCheckpoint, Previews
 
 
 class ValidatingModel(SRModel):
     """An SRModel that validates in tiles (``val.tile``, in pixels of LQ) and leaves gt on the CPU.
 
-    Metrics that compare with gt are left out for a data set that has none. While training, ``val.preview`` and
+    Metrics that compare with gt are left out for a dataset that has none. While training, ``val.preview`` and
     ``val.keep_best`` request :class:`.previews.Previews` and a :class:`.best.BestCheckpoint`. ``health`` is a health
     report or None.
     """
@@ -75,14 +74,14 @@ class ValidatingModel(SRModel):
             size = 'x'.join(map(str, image.shape[-2:]))
             smaller = min(tile or 512, *image.shape[-2:]) // 2
             raise OptionError(
-                f'there is too little GPU memory for a validation picture of {size} pixels'
+                f'there is too little GPU memory for a validation image of {size} pixels'
                 f'{f" in tiles of {tile}" if tile else ""}; set val.tile: {smaller}'
             ) from error
         finally:
             net.train(was_training)
 
     def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
-        """Validate on a data set, with images, metrics and log as in BasicSR.
+        """Validate on a dataset, with images, metrics and log as in BasicSR.
 
         Raises:
             OptionError: a metric is not registered, or as :meth:`test`.
@@ -160,7 +159,7 @@ def _warn_of_missing_values(data_set, scores):
     for name, values in scores.items():
         none = sum(map(math.isnan, values))
         if none:
-            reason = f'{none} of {len(values)} pictures, which are too flat or too small for it'
+            reason = f'{none} of {len(values)} images, which are too flat or too small for it'
             get_root_logger().warning(f'Validation {data_set}: {name} has no value for {reason}')
 
 

@@ -42,7 +42,7 @@ def run(opt, turns=10):
     ours.seeds_itself = False
     records = _measure({'ours': ours, 'stock': stock_dataset(ours)}, len(ours.items), turns)
     crop = getattr(ours, 'buffer', ours.gt_size)
-    note = f'A sample is a crop of {crop} pixels from {len(ours.items)} pictures; {turns} turns of {SAMPLES} samples.'
+    note = f'A sample is a crop of {crop} pixels from {len(ours.items)} images; {turns} turns of {SAMPLES} samples.'
     always_400 = hasattr(ours, 'buffer') and crop != 400
     return {
         'option_file': opt['name'],

@@ -5,7 +5,7 @@ import copy
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 
-from basicsr_ganzoo.adversarial.options import adversaries_of
+from basicsr_ganzoo.adversarial import adversaries_of
 from basicsr_ganzoo.config.build import build, gt_size
 from basicsr_ganzoo.engine.speed_options import KEYS as SPEED_KEYS
 from basicsr_ganzoo.errors import OptionError

@@ -61,7 +61,8 @@ def _measure(options, imports, steps):
 
 def _notes(opt, steps, left_out):
     train, size = opt['train'], gt_size(opt)
-    speed = ', '.join(f'{key}: {train[key]}' for key in SPEED_KEYS if train.get(key) not in (None, False, 'off'))
+    values = {key: train.get(key) for key in SPEED_KEYS}
+    speed = ', '.join(f'{k}: {str(v).lower()}' for k, v in values.items() if v not in (None, False, 'off'))
     batch = opt['datasets']['train']['batch_size_per_gpu']
     yield f'A step of batch {batch} of {size}x{size} pixels; {steps} steps; {speed or "no options for speed"}.'
     yield f'{MEDIANS} Bytes are those of all tensors: weights, optimizer and what a step adds.'

@@ -2,8 +2,8 @@
 
 import torch
 
+from basicsr_ganzoo.adversarial import Adversary
 from basicsr_ganzoo.adversarial.adapters import WithFeatures
-from basicsr_ganzoo.adversarial.adversary import Adversary
 from basicsr_ganzoo.engine.cost import FlopCounter
 from basicsr_ganzoo.losses.adversarial import SoftplusGANLoss
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from basicsr_ganzoo import registry
-from basicsr_ganzoo.config.read import import_plugins
+from basicsr_ganzoo.config import import_plugins
 from basicsr_ganzoo.engine.malloc import keep_freed_memory
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.profiling.meters import BenchModel

@@ -42,6 +42,8 @@ class Regularizer(nn.Module):
 
     #: whether ``penalty`` differentiates ``real_pred`` at ``real``, or ``fake_pred`` at ``fake``
     needs_real_grad = needs_fake_grad = False
+    #: whether the penalty limits D's slope, without which a WGAN critic grows without bound
+    limits_slope = True
     #: whether D runs in float32, even with ``train.amp``, in a step that has this penalty
     full_precision = True
 

@@ -48,7 +48,7 @@ class CutMixConsistency(Regularizer):
         OptionError: D returns one logit per image, not a map of logits.
     """
 
-    full_precision = False
+    full_precision = limits_slope = False
 
     def penalty(self, step):
         real_maps, fake_maps = _maps(step.real_pred), _maps(step.fake_pred)

@@ -14,7 +14,7 @@ from basicsr_ganzoo.regularizers.base import Regularizer
 
 @register(LOSS_REGISTRY)
 class LeCamRegularizer(Regularizer):
-    """LeCam regularization, for small data sets (Tseng et al. 2021, arXiv:2104.03310).
+    """LeCam regularization, for small datasets (Tseng et al. 2021, arXiv:2104.03310).
 
     penalty = E[ max(0, r - a_f)^2 ] + E[ max(0, a_r - f)^2 ] in logit^2, where r and f are the mean logits of a real
     and of a fake image, and a_r and a_f are their moving averages over the batches of all ranks, including this one.
@@ -30,7 +30,7 @@ class LeCamRegularizer(Regularizer):
         start: first iteration with the penalty; before it only the averages are updated. The authors' code has 1000.
     """
 
-    full_precision = False
+    full_precision = limits_slope = False
 
     @checked
     def __init__(self, loss_weight: NonNegative = 0.1, interval: Count = 1, decay: Share = 0.99, start: Natural = 1000):

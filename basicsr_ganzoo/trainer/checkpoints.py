@@ -9,7 +9,7 @@ from basicsr_ganzoo.engine import distributed
 from basicsr_ganzoo.engine.random_state import load_file, rank_file
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.files import PART
-from basicsr_ganzoo.weights.read import read_file
+from basicsr_ganzoo.weights import read_file
 
 NEEDED = ('iter', 'epoch', 'optimizers', 'schedulers')
 

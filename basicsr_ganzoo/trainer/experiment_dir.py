@@ -102,7 +102,7 @@ def _refuse_earlier_state(opt, home):
     if states and not opt['auto_resume'] and not resumed.samefile(states[0]):
         raise OptionError(
             f'{home} holds a run up to iteration {states[0].stem}, which a run resumed from {resumed} would '
-            'overwrite; change name to continue in a folder of its own, or go on with --auto_resume'
+            'overwrite; change name to continue in a folder of its own, or continue with --auto_resume'
         )
 
 
@@ -111,7 +111,7 @@ def _refuse_to_overwrite(opt, home):
     networks = sorted(path.name for path in Path(opt['path']['models']).glob('net_g_*.pth'))
     if states and not opt['auto_resume']:
         raise OptionError(
-            f'{home} holds a run up to iteration {states[0].stem}; go on with --auto_resume, restart with --fresh, '
+            f'{home} holds a run up to iteration {states[0].stem}; continue with --auto_resume, restart with --fresh, '
             'which renames that run, or change name'
         )
     # A single network without a state is left by a kill during the first save; more are results to keep.

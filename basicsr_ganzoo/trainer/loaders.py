@@ -29,7 +29,7 @@ class TrainingData:
         self.per_epoch = len(self.sampler) // self.batch_size
         if not self.per_epoch:
             raise OptionError(
-                f'datasets.train: {len(self.dataset)} pictures make no batch of {self.batch_size} for each of '
+                f'datasets.train: {len(self.dataset)} images make no batch of {self.batch_size} for each of '
                 f'{opt["world_size"]} processes; set a higher dataset_enlarge_ratio, or a smaller batch_size_per_gpu'
             )
 

@@ -173,4 +173,6 @@ class Loop:
         if self.opt['rank']:
             return ''
         state = f'{self.opt["path"]["training_states"]}/{self.iteration}.state'
-        return f'stopped after iteration {self.iteration} of {self.total}, saved as {state}; go on with --auto_resume'
+        return (
+            f'stopped after iteration {self.iteration} of {self.total}, saved as {state}; continue with --auto_resume'
+        )

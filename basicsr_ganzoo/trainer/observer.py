@@ -14,7 +14,7 @@ class Observer:
         """A line of the log was printed, every ``logger.print_freq`` iterations, with the model's metrics ``log``."""
 
     def on_validation(self, iteration, data_set, metrics):
-        """The data set of this name was validated; ``metrics`` is empty if none was computed."""
+        """The dataset of this name was validated; ``metrics`` is empty if none was computed."""
 
     def on_end(self):
         """Training has ended, successfully or not."""

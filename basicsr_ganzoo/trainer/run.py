@@ -47,7 +47,7 @@ def train(opt, args, root, observers=()):
         if not (isinstance(error, RuntimeError) and distributed.is_lost(error)):
             raise
         raise OptionError(
-            'another of the processes has ended, and its message, if it left one, says why; go on from the last '
+            'another of the processes has ended, and its message, if it left one, says why; continue from the last '
             'checkpoint with --auto_resume'
         ) from error
     distributed.stop()

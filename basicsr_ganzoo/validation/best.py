@@ -9,7 +9,7 @@ from basicsr_ganzoo.config.build import check_choice
 from basicsr_ganzoo.engine.guard import check_finite
 from basicsr_ganzoo.errors import OptionError
 from basicsr_ganzoo.files import save_whole
-from basicsr_ganzoo.weights.read import read_file
+from basicsr_ganzoo.weights import read_file
 
 NAME = 'net_g_best.pth'
 
@@ -23,7 +23,7 @@ class BestCheckpoint:
         path: of the file.
         metric: its key in ``val.metrics``.
         better: ``higher`` or ``lower``.
-        data_set: the name of the data set that counts; None for any.
+        data_set: the name of the dataset that counts; None for any.
         found: what the file of an earlier part of the run says, if there is one.
     """
 
@@ -61,7 +61,7 @@ class BestCheckpoint:
 
         Args:
             networks: the generator and its average, by their keys in the file.
-            data_set: the name of the validated data set.
+            data_set: the name of the validated dataset.
             results: its metrics by name.
             iteration: of the training.
 

@@ -21,7 +21,7 @@ class Previews:
     to their middle, :data:`SIDE` pixels at most, and never scaled down. The training is not affected.
 
     Args:
-        count: images of each data set.
+        count: images of each dataset.
         folder: where the strips go.
         net: the validated generator; a copy of its weights is held until the first validation is over.
         run: a function that gives the SR image of an LQ image and a network.
@@ -41,7 +41,7 @@ class Previews:
             OptionError: it is no whole number.
         """
         count = (opt.get('val') or {}).get('preview') or 0
-        check_whole_number('val.preview', 'the number of pictures', count, 0)
+        check_whole_number('val.preview', 'the number of images', count, 0)
         if not count or opt.get('rank'):  # the first process validates alone
             return None
         folder = Path(opt['path']['visualization']) / 'preview'
@@ -52,7 +52,7 @@ class Previews:
 
         Args:
             data_set: its name.
-            name: that of the image, with its number: no two of a data set have the same.
+            name: that of the image, with its number: no two of a dataset have the same.
             visuals: ``lq``, ``result`` and perhaps ``gt``, images (1, C, H, W) on the CPU.
         """
         self.first_iter = iteration if self.first_iter is None else self.first_iter

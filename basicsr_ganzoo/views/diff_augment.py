@@ -1,4 +1,4 @@
-"""DiffAugment view: random differentiable augmentation, so that D cannot memorize a small data set."""
+"""DiffAugment view: random differentiable augmentation, so that D cannot memorize a small dataset."""
 
 from dataclasses import dataclass
 

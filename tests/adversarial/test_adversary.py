@@ -312,7 +312,7 @@ MISTAKES = {
     'regularizer called real': ({'d_reg_opt': {'real': {'type': 'R1Regularizer'}}}, r'd_reg_opt\.real: the name real'),
     'regularizer called keys': ({'d_reg_opt': {'keys': {'type': 'R1Regularizer'}}}, r'd_reg_opt\.keys: the name keys'),
     'regularizer with a dot': ({'d_reg_opt': {'r.1': {'type': 'R1Regularizer'}}}, r'r\.1: a name has to be of letters'),
-    'no regularizer': ({'d_reg_opt': {'r1': {'type': 'L1Loss'}}}, r'd_reg_opt\.r1: L1Loss is no regularizer of D'),
+    'no regularizer': ({'d_reg_opt': {'r1': {'type': 'L1Loss'}}}, r'd_reg_opt\.r1: L1Loss is no regularizer'),
     'regularizer without name': ({'d_reg_opt': {'type': 'R1Regularizer'}}, r'd_reg_opt needs to be a mapping of names'),
     'no view': ({'views': [{'type': 'MSRResNet'}]}, r'train\.views\[0\]: MSRResNet is no view'),
     'view without list': ({'views': {'type': 'HighPassView'}}, r'train\.views needs to be a list of blocks'),

@@ -43,11 +43,11 @@ D64 = {'type': 'UNetSNDiscriminator', 'num_feat': 4}
 MISTAKES = {
     'a generator for grey pictures': (
         {'network_g__num_in_ch': 1},
-        'network_g.num_in_ch: it is 1, but the pictures have 3',
+        'network_g.num_in_ch: it is 1, but the images have 3',
     ),
     'a generator of grey pictures': (
         {'network_g': {**RRDB, 'num_out_ch': 1}, 'network_d__num_in_ch': 1},
-        'network_g.num_out_ch: it is 1, but the pictures have 3 channels; make it 3',
+        'network_g.num_out_ch: it is 1, but the images have 3 channels; make it 3',
     ),
     'misspelt key': ({'train__net_d_itres': 2}, 'train.net_d_itres: nobody reads this key (did you mean net_d_iters?)'),
     'misspelt model': ({'model_type': 'GANZoModel'}, 'did you mean GANZooModel'),
@@ -107,7 +107,7 @@ MISTAKES = {
         | {'datasets__val__name': 'set', 'val__metrics': None},
         "datasets.val_2.name: 'set' is the name of datasets.val too; give it another",
     ),
-    'data set of another name': (
+    'dataset of another name': (
         {'datasets__test': {'type': 'X'}},
         'datasets.test: training reads train, val, val_2',
     ),
@@ -135,7 +135,7 @@ MISTAKES = {
         {'train__scheduler': {'type': 'CosineAnnealingRestartLR', 'periods': [2, 1], 'restart_weights': [1, 1]}},
         'train.scheduler.periods: they end at 3, and total_iter is 4',
     ),
-    'no GAN loss': ({'train__gan_opt': {'type': 'L1Loss'}}, 'train.gan_opt: L1Loss is no adversarial loss'),
+    'no GAN loss': ({'train__gan_opt': {'type': 'L1Loss'}}, 'train.gan_opt: L1Loss is no GAN loss'),
     'wrong value of a loss': ({'train__pixel_opt': {'type': 'L1Loss', 'reduction': 'men'}}, 'train.pixel_opt: '),
     'layer that VGG has not': (
         {'train__perceptual_opt': {'type': 'PerceptualLoss', 'layer_weights': {'conv9_4': 1}}},
@@ -266,18 +266,18 @@ def from_folder(**changes):
 LQ_ONLY = {'name': 'v', 'type': 'LQFolderDataset', 'dataroot_lq': 'data/lq'}
 FOLDER_MISTAKES = {
     'nothing': (from_folder(datasets__val=LQ_ONLY, val__metrics=None), None),
-    'metric without gt beside a data set with gt': (from_folder(datasets__val_2=LQ_ONLY), None),
+    'metric without gt beside a dataset with gt': (from_folder(datasets__val_2=LQ_ONLY), None),
     'metric without gt': (
         from_folder(datasets__val=LQ_ONLY),
         'val.metrics.psnr: it compares with gt, which datasets.val',
     ),
     'model that needs lq': (
         from_folder(model_type='GANZooModel', gt_size=None, degradation=None),
-        'has no lq pictures',
+        'has no lq images',
     ),
     'validation that needs lq': (
         from_folder(datasets__val={'name': 'v', 'type': 'GTFolderDataset', 'dataroot_gt': 'data/gt', 'gt_size': 64}),
-        'datasets.val.type: GTFolderDataset has no lq pictures, which are needed here; use PairedFolderDataset, or LQ',
+        'datasets.val.type: GTFolderDataset has no lq images, which are needed here; use PairedFolderDataset, or LQ',
     ),
     'misspelt number of the degradation': (from_folder(resize_rnge=[0.5, 1.5]), 'did you mean resize_range'),
     'unknown preset': (from_folder(degradation='hard'), 'needs to be one of mild, medium, real'),
@@ -315,7 +315,7 @@ def test_every_picture_is_looked_at_not_only_the_first(kind, tmp_path, capsys):
     path = write_option_file(tmp_path, **changes)
     (tmp_path / 'data/lq/2.png').write_bytes(b'no picture')
     told = found(check(capsys, path)[1])
-    assert any('lq/2.png is damaged or no picture' in message for message in told if 'datasets.train' in message)
+    assert any('lq/2.png is damaged or no image' in message for message in told if 'datasets.train' in message)
     cv2.imwrite(str(tmp_path / 'data/lq/2.png'), np.zeros((16, 15, 3), np.uint8))
     told = found(check(capsys, path)[1])
     assert any('1 of 4 pairs do not fit scale 4' in message for message in told), told
@@ -508,7 +508,7 @@ def test_the_text_output_ends_with_the_counts(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(['check', '-opt', str(write_option_file(tmp_path, scale=0))])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].endswith('1 errors, 1 warnings')
+    assert lines[-1].endswith('1 error, 1 warning')
     assert lines[0].startswith('error: scale: ')
 
 

@@ -19,7 +19,7 @@ from basicsr_ganzoo.data.folder_dataset import PIPELINE_KEYS
 from basicsr_ganzoo.registry import entries
 
 FILES = sorted(OPTIONS.rglob('*.yml'))
-#: how the source of a data set of BasicSR reads its options: opt['gt_size'], self.opt.get('gt_size'), 'mean' in opt
+#: how the source of a dataset of BasicSR reads its options: opt['gt_size'], self.opt.get('gt_size'), 'mean' in opt
 READ = re.compile(r"""opt(?:\[|\.get\()['"](\w+)['"]|['"](\w+)['"] in (?:self\.)?opt\b""")
 
 
@@ -132,8 +132,8 @@ MESSAGES = {
         'd_reg_opt.1: the name of a key needs to be',
     ),
     'a set that is called by a number': ('datasets', {2: {}}, 'datasets.2: training reads train, val, val_2'),
-    'a key of another data set': ('datasets.train.crop_pad_size', 4, 'PairedImageDataset does not read this key'),
-    'a misspelt key of a data set': ('datasets.train.use_rott', True, 'nobody reads this key (did you mean use_rot?)'),
+    'a key of another dataset': ('datasets.train.crop_pad_size', 4, 'PairedImageDataset does not read this key'),
+    'a misspelt key of a dataset': ('datasets.train.use_rott', True, 'nobody reads this key (did you mean use_rot?)'),
 }
 
 

@@ -337,12 +337,12 @@ def test_an_image_has_three_channels_from_0_to_1_and_its_size_is_in_the_header(c
 BIG = pixels(200, 300)
 BROKEN = {
     'empty': (b'', 'is empty'),
-    'text': (b'<html>404</html>', 'is damaged or no picture'),
-    'half a png': (encoded(BIG, '.png')[:9000], 'is damaged or no picture'),
-    'most of a png': (encoded(BIG, '.png')[:-40], 'is damaged or no picture'),
-    'half a jpg': (encoded(BIG, '.jpg')[:4000], 'is damaged or no picture'),
-    'most of a jpg': (encoded(BIG, '.jpg')[:-40], 'is damaged or no picture'),
-    'a header': (encoded(BIG, '.jpg')[:12], 'is damaged or no picture'),
+    'text': (b'<html>404</html>', 'is damaged or no image'),
+    'half a png': (encoded(BIG, '.png')[:9000], 'is damaged or no image'),
+    'most of a png': (encoded(BIG, '.png')[:-40], 'is damaged or no image'),
+    'half a jpg': (encoded(BIG, '.jpg')[:4000], 'is damaged or no image'),
+    'most of a jpg': (encoded(BIG, '.jpg')[:-40], 'is damaged or no image'),
+    'a header': (encoded(BIG, '.jpg')[:12], 'is damaged or no image'),
     'floats': (encoded(BIG.astype(np.float32), '.tif'), 'holds float32 samples'),
 }
 
@@ -360,7 +360,7 @@ def test_a_broken_image_is_named_before_training(case, build, tmp_path):
         write_pair(tmp_path, name)
     (tmp_path / 'gt/x.png').write_bytes(BROKEN[case][0])
     message = message_of(build, tmp_path / 'gt' if build is gt_dataset else tmp_path)
-    assert message.startswith('1 of 2 pictures cannot be used: ')
+    assert message.startswith('1 of 2 images cannot be used: ')
     assert f'gt/x.png {BROKEN[case][1]}' in message
 
 
@@ -374,7 +374,7 @@ def test_many_broken_images_are_counted_and_the_first_are_named(tmp_path):
     for index in range(7):
         write(tmp_path / f'{index}.png').write_bytes(b'')
     message = message_of(gt_dataset, tmp_path)
-    assert message.startswith('7 of 7 pictures')
+    assert message.startswith('7 of 7 images')
     assert '2.png is empty, ...; replace or remove them' in message
     assert '3.png' not in message
 
@@ -390,7 +390,7 @@ def test_a_sample_of_a_large_set_is_checked_and_the_log_says_so(tmp_path, monkey
     with caplog.at_level(logging.INFO, 'basicsr'):
         gt_dataset(tmp_path)
     assert len(set(measured)) == 4
-    assert '4 of 6 pictures' in caplog.text
+    assert '4 of 6 images' in caplog.text
     assert random.getstate() == state
 
 
@@ -471,7 +471,7 @@ def test_a_set_smaller_than_a_batch_trains(tmp_path):
     write_pair(tmp_path)
     dataset = paired_dataset(tmp_path, batch_size_per_gpu=5)
     _check_train_set(dataset, {'batch_size_per_gpu': 5})
-    with pytest.raises(OptionError, match='1 pictures are fewer than a batch of 5'):
+    with pytest.raises(OptionError, match='1 images are fewer than a batch of 5'):
         _check_train_set(paired_dataset(tmp_path, dataset_enlarge_ratio=1), {'batch_size_per_gpu': 5})
 
 
@@ -536,7 +536,7 @@ def test_an_image_that_breaks_during_training_is_one_sentence_with_its_path(dama
             os.remove(picture.path)
     message = message_of(lambda: next(iter(loader(dataset, workers))))
     assert '.png' in message
-    assert ('is damaged or no picture' if damage else 'cannot be read: ') in message
+    assert ('is damaged or no image' if damage else 'cannot be read: ') in message
     assert 'Traceback' not in message
     assert 'PictureError' not in message
 
@@ -626,14 +626,14 @@ MISTAKES = {  # dataset, files, options, what the message says
     'misspelt preset': (GT, one_pair, {'degradation': 'reel'}, 'did you mean real'),
     'no such folder': (GT, one_pair, {'dataroot_gt': 'nowhere'}, 'dataroot_gt: there is no folder nowhere'),
     'no such folder of several': (GT, one_pair, {'dataroot_gt': ['nowhere', '.']}, 'there is no folder nowhere'),
-    'no pictures': (GT, no_pictures, {}, 'holds no pictures (.png .jpg'),
+    'no pictures': (GT, no_pictures, {}, 'holds no images (.png .jpg'),
     'no such meta file': (GT, one_pair, {'meta_info': 'nowhere.txt'}, 'meta_info: cannot read nowhere.txt'),
     'meta file for one folder of two': (
         *(GT, one_pair),
         {'dataroot_gt': ['{}/gt', '{}/lq'], 'meta_info': 'x.txt'},
         'meta_info names 1 files for 2 folders',
     ),
-    'empty meta file': (GT, lambda f: write_pair(f) or (f / 'm').touch(), {'meta_info': '{}/m'}, 'lists no pictures'),
+    'empty meta file': (GT, lambda f: write_pair(f) or (f / 'm').touch(), {'meta_info': '{}/m'}, 'lists no images'),
     'meta file of elsewhere': (GT, missing_in_meta, {'meta_info': '{}/meta.txt'}, 'gt/sub/b.png'),
     'unknown backend': (GT, one_pair, {'io_backend': {'type': 'dsik'}}, 'did you mean disk'),
     'lmdb without .lmdb': (GT, one_pair, {'io_backend': {'type': 'lmdb'}}, 'io_backend of type lmdb'),
@@ -652,22 +652,22 @@ MISTAKES = {  # dataset, files, options, what the message says
         PAIRED,
         x4_names,
         {},
-        '5 of 5 pictures of dataroot_gt have no partner in dataroot_lq: 0.png, 1.png, ',
+        '5 of 5 images of dataroot_gt have no partner in dataroot_lq: 0.png, 1.png, ',
     ),
     'no template, but one fits': (PAIRED, x4_names, {}, "2.png, ...; filename_tmpl: '{}x4' fits"),
-    'lq too few': (PAIRED, one_lq_too_few, {'filename_tmpl': '{}x4'}, '1 of 5 pictures of dataroot_gt have no partner'),
+    'lq too few': (PAIRED, one_lq_too_few, {'filename_tmpl': '{}x4'}, '1 of 5 images of dataroot_gt have no partner'),
     'lq too many': (
         PAIRED,
         one_lq_too_many,
         {},
-        '1 of 2 pictures of dataroot_lq have no partner in dataroot_gt: sub/b',
+        '1 of 2 images of dataroot_lq have no partner in dataroot_gt: sub/b',
     ),
     'the same folder': (PAIRED, one_pair, {'dataroot_lq': '{}/gt'}, 'are the same folder'),
     'another scale': (
         PAIRED,
         one_pair,
         {'scale': 2},
-        'GT 64x64 is not 2 times LQ 16x16); these pictures are of scale 4',
+        'GT 64x64 is not 2 times LQ 16x16); these images are of scale 4',
     ),
     'rounded sizes': (PAIRED, rounded_sizes, {}, '5 of 5 pairs do not fit scale 4: '),
     'rounded sizes have a way out': (PAIRED, rounded_sizes, {}, 'cut GT to a multiple of 4 before reducing it to LQ'),
@@ -709,7 +709,7 @@ def test_a_model_trains_and_validates_on_a_nested_folder_with_odd_names(tmp_path
     code, output = train(path)
     assert code == 0, output
     assert 'Dataset [PairedFolderDataset] - train is built.' in output
-    assert '3 pictures, each 400 times in an epoch' in output
+    assert '3 images, each 400 times in an epoch' in output
     assert '# psnr: ' in output
     saved_network = torch.load(tmp_path / 'experiments/gan_x4/models/net_g_2.pth', weights_only=True)
     assert all(tensor.isfinite().all() for tensor in saved_network['params'].values())
@@ -721,7 +721,7 @@ TRAIN_MISTAKES = {
         {'use_hflips': True},
         'datasets.train.use_hflips: nobody reads this key (did you mean use_hflip?)',
     ),
-    'too large a crop': ({'gt_size': 96}, '1 of 1 pictures are smaller than gt_size 96: '),
+    'too large a crop': ({'gt_size': 96}, '1 of 1 images are smaller than gt_size 96: '),
 }
 
 
@@ -770,7 +770,7 @@ def test_a_mistake_about_lq_images_is_one_sentence(changes, expected, tmp_path):
     with pytest.raises(OptionError, match=expected):
         lq_dataset(tmp_path, **changes)
     (tmp_path / 'lq/b.png').write_bytes(b'no picture')
-    with pytest.raises(OptionError, match='b.png is damaged or no picture'):
+    with pytest.raises(OptionError, match='b.png is damaged or no image'):
         lq_dataset(tmp_path)
 
 

@@ -63,10 +63,11 @@ def networks(model):
     return [model.net_g, *(adversary.bare for adversary in model.adversaries.values())]
 
 
-def assert_same_training(one, other, rounding=1e-4):
+def assert_same_training(one, other, rounding=1e-3):
     """Losses, buffers and the last gradients are equal but for rounding.
 
-    A gradient may be zero in exact arithmetic, so rounding is relative to the largest gradient of the network.
+    A gradient may be zero in exact arithmetic, so rounding is relative to the largest gradient of the network. It is
+    coarse, because the gradient of an L1 loss jumps where a difference changes its sign.
     """
     (model, logs), (compiled, other_logs) = one, other
     for log, other_log in zip(logs, other_logs, strict=True):
@@ -120,7 +121,7 @@ register_backend(aot_autograd(fw_compiler=lambda graph, _: graph, bw_compiler=_b
 def test_a_compiled_training_is_the_training(name, warnings):
     compiled = trained(TRACED, **TRAININGS[name])
     # bfloat16 has 8 bits, and gradients of a bias are sums of such numbers, which cancel.
-    rounding = 2**-4 if 'amp' in TRAININGS[name] else 1e-4
+    rounding = 2**-4 if 'amp' in TRAININGS[name] else 1e-3
     assert_same_training(trained(**TRAININGS[name]), compiled, rounding)
     assert compiled[0].precision.compiled.enabled
     assert warnings() == []
@@ -197,9 +198,7 @@ def test_d_is_eager_under_a_gradient_penalty_and_with_spectral_norm(keys):
 def test_many_networks_are_all_compiled():
     nets = [torch.nn.Conv2d(3, 3, 3) for _ in range(12)]
     steps = CompiledSteps({'backend': 'ganzoo_counting'})
-    steps.run(
-        lambda: {'l': sum(steps.call(net, torch.rand(1, 3, 8, 8)).mean() for net in nets)}, None, check_finite=False
-    )
+    steps.run(lambda: {'l': sum(steps.call(net, torch.rand(1, 3, 8, 8)).mean() for net in nets)}, [], [], False)
     assert len(compiled_graphs) == 12
 
 
@@ -239,7 +238,7 @@ def test_a_step_that_is_not_finite_either_way_is_no_failure_of_the_compiler(warn
 @apart
 def test_a_step_that_may_not_be_finite_is_not_repeated():
     steps, logs = CompiledSteps(TRACED), []
-    steps.run(lambda: logs.append({'l_g': torch.tensor(math.nan)}) or logs[-1], None, check_finite=False)
+    steps.run(lambda: logs.append({'l_g': torch.tensor(math.nan)}) or logs[-1], [], [], check_finite=False)
     assert len(logs) == 1
 
 

@@ -401,7 +401,7 @@ FINDINGS = {
     'amp': ({'train__amp': 'half'}, 'train.amp', 'error', "needs to be bf16, fp16 or off, got 'half'"),
     'flag': ({'train__channels_last': 1}, 'train.channels_last', 'error', 'needs to be true or false'),
     'misspelt': ({'train__channel_last': True}, 'train.channel_last', 'error', 'did you mean channels_last?'),
-    'parts': ({'train__accumulate': 3}, 'train.accumulate', 'error', 'a batch of 2 cannot be parted into 3'),
+    'parts': ({'train__accumulate': 3}, 'train.accumulate', 'error', 'a batch of 2 cannot be split into 3'),
     'means': ({'train__accumulate': 2}, 'train.gan_opt', 'warning', 'the means of pairing: average see one part'),
     'batch norm': (
         {'train__accumulate': 2, 'network_d': SMALL_D | {'norm': 'batch'}},

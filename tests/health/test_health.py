@@ -724,7 +724,7 @@ def test_a_validation_logs_the_discriminators_scores_of_unseen_images(caplog):
     logging.getLogger('basicsr').addHandler(caplog.handler)  # BasicSR's logger does not propagate
     with caplog.at_level(logging.INFO, 'basicsr'):
         validate_on_images(model, 7, tb_logger=board)
-    assert re.search('Validation held_out: D puts [0-9]+% of these pictures above generated ones', caplog.text)
+    assert re.search('Validation held_out: D puts [0-9]+% of these images above generated ones', caplog.text)
     assert set(written) == {f'metrics/held_out/{name}' for name in ('auc_train', 'auc_held_out', 'auc_error')}
     assert written['metrics/held_out/auc_held_out'] == (model.health.metrics['auc_held_out'], 7)
 

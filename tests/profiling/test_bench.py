@@ -171,9 +171,10 @@ def test_the_second_step_is_measured_as_any_later_one(tmp_path):
 @pytest.mark.usefixtures('forked')
 def test_the_report_names_the_options_for_speed(tmp_path, capsys):
     path = option_file(tmp_path, train__gan_opt=VANILLA, train__amp='bf16')
-    code, output = bench(path, capsys, '--against', 'plain', '--force_yml', 'train:amp=off', 'train:accumulate=2')
+    flags = ('--against', 'plain', '--amp', 'off', '--channels_last', '--force_yml', 'train:accumulate=2')
+    code, output = bench(path, capsys, *flags)
     assert code == 0, output.err
-    assert '2 steps; accumulate: 2.' in ' '.join(output.out.split())
+    assert '2 steps; channels_last: true, accumulate: 2.' in ' '.join(output.out.split())
 
 
 def test_a_compiled_model_is_compiled_before_its_steps_are_timed(tmp_path, monkeypatch):
@@ -264,7 +265,7 @@ def test_the_table_of_data_shows_the_images_and_the_crops(tmp_path, capsys):
     code, output = bench(gt_option_file(tmp_path, crop_pad_size=80), capsys, '--data')
     text = ' '.join(output.out.split())
     assert code == 0, output.err
-    for words in ('a crop of 80 pixels from 4 pictures; 2 turns', 'CPU time', '(quartiles)'):
+    for words in ('a crop of 80 pixels from 4 images; 2 turns', 'CPU time', '(quartiles)'):
         assert words in text
     assert 'always crops 400 pixels' in text
 

@@ -81,7 +81,9 @@ def test_a_signal_finishes_the_step_saves_it_and_says_how_to_resume(number, code
     assert process.exitcode == code
     farewell = output_of(path).splitlines()[-1]
     (state,) = (tmp_path / 'experiments/gan_x4/training_states').iterdir()
-    assert farewell == (f'stopped after iteration {state.stem} of 100000, saved as {state}; go on with --auto_resume')
+    assert farewell == (
+        f'stopped after iteration {state.stem} of 100000, saved as {state}; continue with --auto_resume'
+    )
     assert 'Traceback' not in output_of(path)
     code, output = train(path, '--auto_resume', '--force_yml', f'train:total_iter={int(state.stem) + 1}')
     assert code == 0, output
@@ -251,7 +253,7 @@ def test_an_existing_run_is_neither_overwritten_nor_renamed_without_fresh(traine
     code, output = train(path)
     assert code == 1
     assert (
-        f'error: {home} holds a run up to iteration 4; go on with --auto_resume, restart with --fresh, which '
+        f'error: {home} holds a run up to iteration 4; continue with --auto_resume, restart with --fresh, which '
         'renames that run, or change name\n'
     ) in output
     assert sorted(set(tmp_path.rglob('*')) - {tmp_path / 'output.txt'}) == before
@@ -476,4 +478,4 @@ def test_experiments_root_holds_what_is_written_and_resumed(trained, tmp_path):
 def test_keep_last_must_be_a_whole_number(trained, tmp_path):
     code, output = train(copied(trained, tmp_path), '--fresh', '--force_yml', 'logger:keep_last=0')
     assert code == 1
-    assert 'logger.keep_last: this needs to be a whole number above 0, got 0' in output
+    assert 'logger.keep_last: this needs to be a whole number from 1, got 0' in output

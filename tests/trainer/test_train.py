@@ -81,7 +81,7 @@ def test_too_few_images_for_all_processes_are_one_sentence(tmp_path):
     folders = {f'dataroot_{kind}': str(tmp_path / kind) for kind in ('gt', 'lq')}
     block = {'name': 'n', 'type': 'PairedFolderDataset', 'phase': 'train', 'scale': 4, 'gt_size': 32, **folders}
     block.update(batch_size_per_gpu=2, num_worker_per_gpu=0, dataset_enlarge_ratio=1)
-    with pytest.raises(OptionError, match='2 pictures make no batch of 2 for each of 2 processes'):
+    with pytest.raises(OptionError, match='2 images make no batch of 2 for each of 2 processes'):
         TrainingData({'datasets': {'train': block}, 'world_size': 2, 'rank': 0})
 
 
@@ -158,7 +158,7 @@ MISTAKES = {
     'misspelt dataset': (changed(datasets__train__type='PairedImagDataset'), 'did you mean PairedImageDataset'),
     'folder that is not there': (changed(datasets__train__dataroot_gt='nowhere'), 'datasets.train: '),
     'dataset without io_backend': (changed(datasets__train__io_backend=None), 'io_backend'),
-    'empty folders': (with_empty_folder, 'its folders hold no pictures'),
+    'empty folders': (with_empty_folder, 'its folders hold no images'),
     'fewer pictures than a batch': (changed(datasets__train__batch_size_per_gpu=5), 'dataset_enlarge_ratio'),
     'unequal folders': (with_unequal_folders, 'datasets.train: '),
     'pictures of another scale': (changed(scale=2), 'GT (64, 64) is not 2x multiplication of LQ (16, 16)'),

@@ -114,7 +114,7 @@ def test_previews_do_not_change_the_training(tmp_path):
 
 @pytest.mark.parametrize('preview', [-1, 'all', 1.5])
 def test_a_value_that_is_no_whole_number_is_one_sentence(preview, tmp_path):
-    with pytest.raises(OptionError, match=r'val\.preview needs the number of pictures to be a whole number from 0'):
+    with pytest.raises(OptionError, match=r'val\.preview needs the number of images to be a whole number from 0'):
         build(tmp_path, preview)
 
 

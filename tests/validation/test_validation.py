@@ -1,4 +1,4 @@
-"""Validation: tiles, data sets with gt and without, and what it leaves behind."""
+"""Validation: tiles, datasets with gt and without, and what it leaves behind."""
 
 import logging
 import math
@@ -23,7 +23,7 @@ MODELS = ('GANZooModel', 'RealESRGANZooModel', 'RealESRNetZooModel')
 
 
 class Loader(list):
-    """Batches of a data set of this name."""
+    """Batches of a dataset of this name."""
 
     def __init__(self, batches, name='held_out'):
         super().__init__(batches)
@@ -87,7 +87,7 @@ def test_niqe_of_flat_images_is_nan_and_the_validation_continues(caplog):
     model.validation(Loader(pictures()), 1, None)
     assert math.isnan(model.metric_results['niqe'])
     assert not math.isnan(model.metric_results['psnr'])
-    told = 'niqe has no value for 2 of 2 pictures, which are too flat or too small for it'
+    told = 'niqe has no value for 2 of 2 images, which are too flat or too small for it'
     assert [record.getMessage() for record in caplog.records if 'niqe has' in record.getMessage()] == [
         f'Validation held_out: {told}'
     ]
@@ -162,7 +162,7 @@ def test_too_little_memory_names_the_key():
 
     model = build()
     model.net_g_ema.forward = overflow
-    with pytest.raises(OptionError, match=r'a validation picture of 30x41 pixels; set val\.tile: 15'):
+    with pytest.raises(OptionError, match=r'a validation image of 30x41 pixels; set val\.tile: 15'):
         model.validation(Loader(pictures()), 1, None)
 
 

@@ -90,7 +90,7 @@ def key(default, doc, models=None, datasets=None):
         default: what absence means; it is documentation alone, and None where there is nothing to say.
         doc: one line of documentation.
         models: the models that read the key, all by default.
-        datasets: the types of data sets that read the key, all by default.
+        datasets: the types of datasets that read the key, all by default.
     """
     return Field(default, description=doc, json_schema_extra=_readers(models, datasets))
 

@@ -30,9 +30,9 @@ Ratio = Literal['auto'] | Annotated[Number, Field(gt=0, le=1_000_000)]
 
 
 class Dataset(KernelDegradation, Block):
-    """A data set. A type of somebody else's may have further keys."""
+    """A dataset. A type of somebody else's may have further keys."""
 
-    type: str = required('the registered data set')
+    type: str = required('the registered dataset')
     name: str = key(None, 'its name in the log')
     dataroot_gt: Folders = key(None, 'folder of GT, or a list of folders', datasets=(*KERNELS, *PAIRED))
     dataroot_lq: Folders = key(
@@ -66,7 +66,7 @@ class Dataset(KernelDegradation, Block):
 
 
 class TrainingSet(Dataset):
-    """The data set of the training."""
+    """The dataset of the training."""
 
     batch_size_per_gpu: Size = required('crops of a batch on each GPU')
     num_worker_per_gpu: SizeOrZero = required('processes that load images for each GPU')

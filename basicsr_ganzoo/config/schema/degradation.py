@@ -1,4 +1,4 @@
-"""Keys of Real-ESRGAN's degradation: those of the model at the top level, and the blur kernels of the data set."""
+"""Keys of Real-ESRGAN's degradation: those of the model at the top level, and the blur kernels of the dataset."""
 
 from typing import Annotated, Literal
 
@@ -52,7 +52,7 @@ class ModelDegradation(Keys):
 
 
 class KernelDegradation(Keys):
-    """What the data set draws: blur kernels of both stages, and the final sinc filter."""
+    """What the dataset draws: blur kernels of both stages, and the final sinc filter."""
 
     degradation: Preset = key('real', 'preset for all numbers of the kernels', datasets=KERNELS[:1])
     blur_kernel_size: KernelSide = key(21, 'side to which kernels are padded', datasets=KERNELS)

@@ -18,7 +18,7 @@ from basicsr_ganzoo.errors import did_you_mean, shown
 def judge(opt):
     """Findings about single keys of an option file, a list of :class:`~basicsr_ganzoo.config.findings.Finding`.
 
-    A key that is null counts as absent. Keys of a model or a data set that is not known are not judged by their names.
+    A key that is null counts as absent. Keys of a model or a dataset that is not known are not judged by their names.
     """
     given = _without_nulls(opt)
     found = [*_names(Options, opt, (), given.get('model_type')), *_numbers_as_text(given, ())]
@@ -73,7 +73,7 @@ def _other_model(model, needed):
 
 
 def _data_key(kind, name, where):
-    """Findings about a key of a data set; what a type of somebody else's reads is not known."""
+    """Findings about a key of a dataset; what a type of somebody else's reads is not known."""
     known = [key for key, field in Dataset.model_fields.items() if kind in (readers(field, 'datasets') or [kind])]
     if name in known or kind not in DATASETS:
         return

@@ -68,7 +68,7 @@ class Validation(Keys):
     pbar: bool = key(False, 'show a progress bar')
     suffix: str = key(None, "end of the images' names")
     tile: SizeOrZero = key(0, 'side in pixels of LQ of the tiles that G sees; 0: the whole image', OURS)
-    preview: SizeOrZero = key(0, 'images of each data set that are shown as strips LQ, start, now, GT', OURS)
+    preview: SizeOrZero = key(0, 'images of each dataset that are shown as strips LQ, start, now, GT', OURS)
     keep_best: Best = key(None, 'keep the generator of the best validation as net_g_best.pth', OURS)
 
 

@@ -39,7 +39,7 @@ class DiscriminatorKeys(Keys):
     net_d_freeze: SizeOrZero = key(0, 'the first n layers of D are not trained', OURS)
     net_d_ema_decay: Decay = key(0, 'decay of a moving average of D, saved as params_ema', OURS)
     net_d_skip_accuracy: Annotated[Number, Field(ge=0.5, le=1)] = key(
-        None, 'D is not updated while it judges a larger share of the images rightly', OURS
+        None, 'D is not updated while it classifies a larger share of the images correctly', OURS
     )
 
 
