@@ -31,8 +31,11 @@ def flops_of_a_step(model_type, network_d, gan_opt):
     return counter.total
 
 
+DAILY = 'ESRGAN, U-Net discriminator'
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('name', STEPS)
+@pytest.mark.parametrize('name', [DAILY, *(pytest.param(n, marks=pytest.mark.nightly) for n in STEPS if n != DAILY)])
 def test_a_step_needs_fewer_flops_than_basicsr(name, vgg19_without_weights):
     stock_model, network_d, gan_opt, limit = STEPS[name]
     stock = flops_of_a_step(stock_model, network_d, GAN)
