@@ -81,10 +81,12 @@ def test_list_json_names_everything_with_its_cost(capsys):
 
 @pytest.mark.slow
 def test_list_cuts_no_name_short_where_a_terminal_has_no_room_for_it(monkeypatch, capsys):
-    monkeypatch.setenv('COLUMNS', '50')
     code, out, _ = ganzoo(capsys, 'list')
     assert code == 0
     assert [name for _, name in NAMES if name not in out] == []
+    monkeypatch.setenv('COLUMNS', '50')
+    code, out, _ = ganzoo(capsys, 'list', 'archs')
+    assert code == 0
     assert '\N{HORIZONTAL ELLIPSIS}' not in out
 
 

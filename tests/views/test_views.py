@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from _products import product
 from basicsr.utils.color_util import rgb2ycbcr
 from skimage import data
 from torch.nn import functional as F
@@ -89,8 +90,7 @@ def accepts(view, num_in_ch):
 # ------------------------------------------------------------------ contract
 
 
-@pytest.mark.parametrize('channels', [1, 3, 4])
-@over(CASES)
+@product(('case', 'channels'), CASES, [1, 3, 4], ids=str)
 def test_out_channels_and_any_size_from_the_smallest(case, channels):
     view = build(case)
     if not accepts(view, channels):
@@ -104,8 +104,7 @@ def test_out_channels_and_any_size_from_the_smallest(case, channels):
         assert result.shape == result_of(view, image.to('meta')).shape
 
 
-@over(CASES)
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@product(('case', 'dtype'), CASES, [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
 def test_result_has_the_type_of_the_image_and_loses_no_more_than_its_rounding(case, dtype):
     view, image = build(case), random_image(2, 3, 24, 24).to(dtype)
     torch.manual_seed(0)
@@ -222,8 +221,7 @@ def test_the_documented_gain_scales_photographs_to_the_range_of_rgb(case, photo)
 # ------------------------------------------------------------------ mistakes
 
 
-@over(CASES)
-@pytest.mark.parametrize('shape', [(3, 24, 24), (24, 24)])
+@product(('case', 'shape'), CASES, [(3, 24, 24), (24, 24)], ids=str)
 def test_an_image_without_batch_is_refused(case, shape):
     with pytest.raises(OptionError, match=rf'{case[0]} needs images of shape \(N, C, H, W\), got '):
         build(case)(random_image(*shape))
@@ -447,9 +445,7 @@ def framed(size=96, border=40):
     return F.pad(photograph(size=size), [border] * 4)
 
 
-@pytest.mark.parametrize('stationary', [True, False])
-@pytest.mark.parametrize('level', [1, 2, 3])
-@pytest.mark.parametrize('wavelet', SCALING)
+@product(('wavelet', 'level', 'stationary'), SCALING, [1, 2, 3], [True, False])
 def test_all_bands_have_the_energy_of_the_image_and_rebuild_it(wavelet, level, stationary):
     image = framed(border=104 - level * 16 if wavelet == 'haar' else 120).requires_grad_()
     bands = result_of(every_band(wavelet, level, stationary), image)
