@@ -82,7 +82,7 @@ class AdversaryBuilder:
 
     def _freeze(self, net):
         count, where = self.options.get('net_d_freeze', 0), self.options.where('net_d_freeze')
-        check_whole_number(where, 'the number of layers', count, least=0)
+        check_whole_number(where, 'the number of layers', count, minimum=0)
         try:
             freeze_first_layers(net, count)
         except ValueError as error:
@@ -116,20 +116,20 @@ class AdversaryBuilder:
         return self._built('d_reg_opt', build_loss, block, where) if block else None
 
     def _skip(self):
-        accuracy = self._number('net_d_skip_accuracy', most=1)
+        accuracy = self._number('net_d_skip_accuracy', maximum=1)
         try:
             return SkipWhenStrong(accuracy) if accuracy else None
         except ValueError as error:
             raise OptionError(f'{self.options.where("net_d_skip_accuracy")}: {error}') from error
 
     def _average(self, net):
-        decay = self._number('net_d_ema_decay', most=0.999999)
+        decay = self._number('net_d_ema_decay', maximum=0.999999)
         return MovingAverage(copy.deepcopy(net).eval().requires_grad_(False), net, decay) if decay else None
 
-    def _number(self, key, most=float('inf')):
+    def _number(self, key, maximum=float('inf')):
         value = self.options.get(key, 0)
         try:
-            check_number(self.options.where(key), 'the value', value, least=0, most=most)
+            check_number(self.options.where(key), 'the value', value, minimum=0, maximum=maximum)
         except ValueError as error:
             raise OptionError(error) from error
         return value

@@ -15,7 +15,7 @@ class SkipWhenStrong:
     """
 
     def __init__(self, accuracy, smoothing=0.9):
-        check_number(type(self).__name__, 'accuracy', accuracy, least=0.5, most=1)
+        check_number(type(self).__name__, 'accuracy', accuracy, minimum=0.5, maximum=1)
         self.accuracy = accuracy
         self.smoothing = smoothing
         self._mean = 0.5

@@ -102,8 +102,8 @@ def _crop(plan, degradation):
     if buffer < wanted:
         yield error('datasets.train.crop_pad_size', f'{buffer} pixels hold no crop of gt_size {wanted}; give as many')
     elif buffer < degradation.min_size or buffer % scale:
-        least = -(-degradation.min_size // scale) * scale
-        message = f'a multiple of the scale {scale} from {least}, because this much is degraded, got {buffer}'
+        minimum = -(-degradation.min_size // scale) * scale
+        message = f'a multiple of the scale {scale} from {minimum}, because this much is degraded, got {buffer}'
         yield error('datasets.train.crop_pad_size', f'this needs to be {message}')
 
 

@@ -21,19 +21,19 @@ def is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def check_number(owner, name, value, least=-math.inf, most=math.inf):
-    """Raise ``ValueError`` unless ``value`` is a finite number from ``least`` to ``most``."""
+def check_number(owner, name, value, minimum=-math.inf, maximum=math.inf):
+    """Raise ``ValueError`` unless ``value`` is a finite number from ``minimum`` to ``maximum``."""
     if not is_number(value) or not math.isfinite(value):
         raise ValueError(f'{owner} needs {name} to be a number such as 0.1, got {value!r}')
-    if not least <= value <= most:
-        bounds = f'of at least {least:g}' if most == math.inf else f'from {least:g} to {most:g}'
+    if not minimum <= value <= maximum:
+        bounds = f'of at least {minimum:g}' if maximum == math.inf else f'from {minimum:g} to {maximum:g}'
         raise ValueError(f'{owner} needs {name} to be a number {bounds}, got {value!r}')
 
 
-def check_whole_number(owner, name, value, least=1):
-    """Raise ``OptionError`` unless ``value`` is a whole number from ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise OptionError(f'{owner} needs {name} to be a whole number from {least}, got {value!r}')
+def check_whole_number(owner, name, value, minimum=1):
+    """Raise ``OptionError`` unless ``value`` is a whole number from ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        raise OptionError(f'{owner} needs {name} to be a whole number from {minimum}, got {value!r}')
 
 
 def check_arguments(entry, options):

@@ -59,11 +59,11 @@ class BuildingModel(CheckpointingModel):
         self.init_validation()
 
     def _check_values(self, train_opt):
-        for key, least in (('net_d_iters', 1), ('net_d_init_iters', 0)):
-            check_whole_number(f'train.{key}', 'the number of iterations', train_opt.get(key, least), least)
-        for key, most in (('ema_decay', 1), ('grad_clip_g', math.inf)):
+        for key, minimum in (('net_d_iters', 1), ('net_d_init_iters', 0)):
+            check_whole_number(f'train.{key}', 'the number of iterations', train_opt.get(key, minimum), minimum)
+        for key, maximum in (('ema_decay', 1), ('grad_clip_g', math.inf)):
             try:
-                check_number(f'train.{key}', 'the value', train_opt.get(key) or 0, 0, most)
+                check_number(f'train.{key}', 'the value', train_opt.get(key) or 0, 0, maximum)
             except ValueError as error:
                 raise OptionError(error) from error
 
