@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,11 @@ def narrow_vgg19(monkeypatch):
     layers = [4 if isinstance(width, int) else width for width in vgg.cfgs['E']]
     features = vgg.make_layers(layers)
     monkeypatch.setattr(vgg, 'vgg19', lambda pretrained: SimpleNamespace(features=features))
+
+
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as in a terminal, whatever started the tests: a shell script ignores it in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

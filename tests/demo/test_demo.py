@@ -206,6 +206,7 @@ def test_the_explanation_has_the_differences_and_rho():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('keyboard')
 def test_ctrl_c_ends_the_demo_with_one_sentence_and_leaves_no_unfinished_run(tmp_path, monkeypatch, capsys):
     def interrupt(curves, iteration, *_):
         os.kill(os.getpid(), signal.SIGINT)

@@ -132,14 +132,6 @@ def test_a_run_in_the_background_of_a_shell_ignores_ctrl_c(tmp_path):
     assert 'Traceback' not in output_of(path)
 
 
-@pytest.fixture
-def keyboard():
-    """Ctrl-C as in a terminal, whatever started the tests: a shell script ignores it in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures('keyboard')
 def test_a_second_ctrl_c_stops_at_once():
     with StopRequest() as stop:
