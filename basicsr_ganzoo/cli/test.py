@@ -33,7 +33,7 @@ def run(args):
     import_plugins(opt.get('imports') or [], path.parent)
     _check(opt, args.checkpoint)
 
-    from basicsr_ganzoo.trainer import test_pipeline
+    from basicsr_ganzoo.trainer import run_evaluation
 
     def change(opt):
         opt['datasets'].pop('train', None)
@@ -41,7 +41,7 @@ def run(args):
         if args.checkpoint:
             opt['path']['pretrain_network_g'] = args.checkpoint
 
-    test_pipeline(['test', '-opt', str(path), '--launcher', args.launcher], os.getcwd(), change)
+    run_evaluation(['test', '-opt', str(path), '--launcher', args.launcher], os.getcwd(), change)
 
 
 def _check(opt, checkpoint):

@@ -10,7 +10,7 @@ from basicsr_ganzoo.config.runtime import expanduser, usable_gpus
 from basicsr_ganzoo.engine import distributed
 
 
-def test_pipeline(argv, root, change):
+def run_evaluation(argv, root, change):
     """Run BasicSR's test pipeline with ``argv``; ``change`` edits its options; results go to ``root``/results."""
     pipeline = importlib.import_module('basicsr.test')
     repairs = {
