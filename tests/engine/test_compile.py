@@ -127,7 +127,7 @@ def test_a_compiled_training_is_the_training(name, warnings):
     assert warnings() == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not shutil.which('g++'), reason='inductor needs a C++ compiler')
 @pytest.mark.parametrize('norm', ['batch', 'spectral'])
 @apart
