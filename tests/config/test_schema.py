@@ -1,5 +1,6 @@
 """The schema of option files: what it judges, and that all that is made of it agrees."""
 
+import ast
 import copy
 import datetime
 import inspect
@@ -207,12 +208,18 @@ def test_models_and_data_sets_of_the_schema_are_those_that_are_registered():
     assert set(MODELS) <= {name.removesuffix('_basicsr') for name, _ in MODEL_REGISTRY}
 
 
+def code_of(entry):
+    """The source of a class without its docstring, which in BasicSR's master names a key that is not read."""
+    (node,) = ast.parse(inspect.getsource(entry)).body
+    return '\n'.join(map(ast.unparse, node.body[1:] if ast.get_docstring(node) else node.body))
+
+
 @pytest.mark.parametrize('kind', DATASETS)
 def test_the_schema_knows_what_a_data_set_reads(kind):
     entry = dict(iter(DATASET_REGISTRY)).get(kind) or dict(iter(DATASET_REGISTRY))[f'{kind}_basicsr']
     if kind in OUR_DATASETS:
         read = set(entry.OPTIONS) - {'dataset_enlarge_ratio'}
     else:
-        read = {name for names in READ.findall(inspect.getsource(entry)) for name in names if name}
+        read = {name for names in READ.findall(code_of(entry)) for name in names if name}
         read -= {*PIPELINE_KEYS, 'client_keys', 'db_paths'}  # the last two are keys of io_backend
     assert {name for name, field in Dataset.model_fields.items() if kind in (readers(field, 'datasets') or ())} == read
