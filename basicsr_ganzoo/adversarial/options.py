@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from basicsr_ganzoo.adversarial.settings import Named
-from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.config.schema import HOMES
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.errors import OptionError, did_you_mean
 
 NEEDED = ('network_d', 'gan_opt')
 NAME = re.compile(r'[A-Za-z]\w*')

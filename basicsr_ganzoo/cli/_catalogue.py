@@ -3,9 +3,8 @@
 import inspect
 import re
 
-from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.engine import cost
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.errors import OptionError, did_you_mean
 from basicsr_ganzoo.registry import KINDS, entries
 
 SIZE = (256, 256)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from basicsr.utils.dist_util import get_dist_info
 
-from basicsr_ganzoo.config.build import did_you_mean
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.errors import OptionError, did_you_mean
 
 #: keys of a dataset's block that BasicSR's pipeline or loader reads or writes; use_shuffle is in old files
 PIPELINE_KEYS = (

@@ -6,9 +6,8 @@ import time
 
 from basicsr.utils import FileClient
 
-from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.data.picture import decode
-from basicsr_ganzoo.errors import OptionError, PictureError
+from basicsr_ganzoo.errors import OptionError, PictureError, did_you_mean
 
 _FINAL = (FileNotFoundError, IsADirectoryError, PermissionError, UnicodeEncodeError)
 _PAUSES = (1, 3)  # seconds between attempts, because a network drive may be busy

@@ -2,8 +2,8 @@
 
 import difflib
 
-from basicsr_ganzoo.config.build import did_you_mean, is_number
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.config.build import is_number
+from basicsr_ganzoo.errors import OptionError, did_you_mean
 
 KERNEL_KINDS = ('iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso')
 KERNEL_SHARES = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)

@@ -7,12 +7,11 @@ import torch
 from basicsr.utils import get_root_logger
 from torch.nn.parallel import DataParallel
 
-from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.engine.ema import VECTORS
 from basicsr_ganzoo.engine.guard import not_finite
 from basicsr_ganzoo.engine.random_state import random_states, restore_random_states
 from basicsr_ganzoo.engine.snapshot import Snapshot
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.errors import OptionError, did_you_mean
 
 ARGUMENTS = ('backend', 'mode', 'dynamic', 'fullgraph', 'options')
 

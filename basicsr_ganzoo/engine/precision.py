@@ -6,9 +6,8 @@ import torch
 from basicsr.utils import get_root_logger
 from torch.utils._pytree import tree_map
 
-from basicsr_ganzoo.config.build import did_you_mean
 from basicsr_ganzoo.engine.compile import CompiledSteps
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.errors import OptionError, did_you_mean
 
 DTYPES = {'off': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 

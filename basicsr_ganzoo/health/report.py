@@ -5,8 +5,8 @@ import math
 
 from basicsr.utils import get_root_logger
 
-from basicsr_ganzoo.config.build import check_whole_number, did_you_mean
-from basicsr_ganzoo.errors import OptionError
+from basicsr_ganzoo.config.build import check_whole_number
+from basicsr_ganzoo.errors import OptionError, did_you_mean
 from basicsr_ganzoo.health import measures
 from basicsr_ganzoo.health.held_out import HeldOut
 from basicsr_ganzoo.health.rules import holding, sentence, unexplained
